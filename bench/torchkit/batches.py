@@ -1,0 +1,81 @@
+"""From uint8 images to tensors: endless shuffled batches for training, constant-size batches for scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.contracts import Images, RunContext
+
+
+def to_tensor(images: Images, device: str) -> Tensor:
+    """uint8 (n, h, w, c) to float32 (n, c, h, w) in [-1, 1] on ``device``, channels last in memory."""
+    # A copy: the harness hands out read-only memory maps and stride-0 views, which torch cannot wrap.
+    pixels = torch.from_numpy(np.array(images)).to(device, non_blocking=True)
+    # NHWC storage seen as NCHW *is* channels_last, so no transpose is ever computed.
+    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+class BatchStream:
+    """Endless full batches of shuffled images; each image comes once before any comes again.
+
+    A partial batch is never produced: what is left of one permutation starts the next batch, so batch-norm statistics
+    always come from ``batch_size`` images, and none is dropped.
+    """
+
+    def __init__(self, images: Images, batch_size: int, generator: torch.Generator, device: str) -> None:
+        if len(images) == 0:
+            raise ValueError("no images to draw batches from")
+        self._images, self._size, self._generator, self._device = images, batch_size, generator, device
+        self._queue = np.empty(0, np.int64)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """How many batches show every image once, rounded up."""
+        return -(-len(self._images) // self._size)
+
+    def next(self) -> Tensor:
+        """Return the next batch: float32 (batch_size, c, h, w) in [-1, 1], channels last."""
+        while len(self._queue) < self._size:
+            fresh = torch.randperm(len(self._images), generator=self._generator).numpy()
+            self._queue = np.concatenate([self._queue, fresh])
+        take, self._queue = self._queue[: self._size], self._queue[self._size :]
+        return to_tensor(self._images[take], self._device)
+
+
+def score_in_batches(
+    images: Images,
+    run: RunContext,
+    compute: Callable[[Tensor], Tensor],
+    batch_size: int = 64,
+) -> NDArray[np.float64]:
+    """Apply ``compute`` to all images in batches of one constant size, without gradients.
+
+    The last batch is filled up with blank images: convolution kernels are chosen by batch size, and an image's score
+    must not depend on how many others came with it. Put the networks into ``eval()`` before.
+
+    Args:
+        images: uint8 (n, h, w, c).
+        run: device and progress (phase ``score``).
+        compute: float32 (b, c, h, w) in [-1, 1] to (b,) or (b, k).
+        batch_size: images a batch.
+
+    Returns:
+        float64 (n,) or (n, k).
+
+    """
+    parts: list[NDArray[np.float64]] = []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch_size):
+            chunk = np.array(images[start : start + batch_size])
+            missing = batch_size - len(chunk)
+            if missing:
+                chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), np.uint8)])
+            values = compute(to_tensor(chunk, run.device))[: batch_size - missing]
+            parts.append(values.double().cpu().numpy())
+            run.progress("score", min(start + batch_size, len(images)), len(images))
+    return np.concatenate(parts) if parts else np.empty(0)
