@@ -3,19 +3,33 @@
 Everything a plugin author needs is importable from here; torch helpers live in :mod:`bench.torchkit`.
 """
 
-from bench.contracts import (
-    API,
-    Detector,
-    DetectorConfig,
-    DetectorSpec,
-    ImageFile,
-    MetricSpec,
-    PretrainedWeights,
-    RunContext,
-    TaskSpec,
-)
-from bench.errors import BadScoresError, BenchError, DataMissingError, DetectorError, NotFittedError
-from bench.hookspecs import hookimpl
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.contracts import (
+        API,
+        Detector,
+        DetectorConfig,
+        DetectorSpec,
+        ImageFile,
+        MetricSpec,
+        PretrainedWeights,
+        RunContext,
+        TaskSpec,
+    )
+    from bench.errors import (
+        BadScoresError,
+        BenchError,
+        DataMissingError,
+        DetectorError,
+        EnvironmentProblem,
+        NotFittedError,
+    )
+    from bench.hookspecs import hookimpl
+    from bench.pretrained import pretrained_weights
 
 __version__ = "0.1.0"
 
@@ -28,6 +42,7 @@ __all__ = [
     "DetectorConfig",
     "DetectorError",
     "DetectorSpec",
+    "EnvironmentProblem",
     "ImageFile",
     "MetricSpec",
     "NotFittedError",
@@ -35,4 +50,15 @@ __all__ = [
     "RunContext",
     "TaskSpec",
     "hookimpl",
+    "pretrained_weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``bench --help`` does not wait for numpy and pydantic."""
+    if name in __all__:
+        for module in ("bench.contracts", "bench.errors", "bench.hookspecs", "bench.pretrained"):
+            found = import_module(module)
+            if hasattr(found, name):
+                return getattr(found, name)
+    raise AttributeError(f"module 'bench' has no attribute {name!r}")

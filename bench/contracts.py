@@ -138,7 +138,7 @@ class PretrainedWeights:
     sha256: Callable[[], str | None]
 
 
-def _no_weights(config: DetectorConfig) -> Sequence[PretrainedWeights]:
+def _no_weights(_config: DetectorConfig) -> Sequence[PretrainedWeights]:
     return ()
 
 
@@ -153,11 +153,12 @@ class DetectorSpec:
         citation: paper, authors, year, venue.
         config: returns the configuration class.
         load: returns the detector class.
-        presets: named sets of configuration values. ``default`` is ``{}`` unless given; ``smoke`` (seconds) is required.
+        presets: named sets of configuration values; ``smoke`` (seconds) is required, ``default`` is ``{}`` unless given.
         resources: what it needs, in words.
         pretrained: the weights that a configuration builds on.
         stochastic: False if the seed cannot change a score; then one seed is run whatever is asked for.
         maps: True if ``anomaly_maps`` is implemented.
+        torch: False if it never imports torch; then no time is spent on finding a device.
         package: import name of the package whose source decides the scores (its digest guards reuse);
             the top-level package of the detector if None.
         api: version of this contract that it was written for.
@@ -176,6 +177,7 @@ class DetectorSpec:
     pretrained: Callable[[Any], Sequence[PretrainedWeights]] = _no_weights
     stochastic: bool = True
     maps: bool = False
+    torch: bool = True
     package: str | None = None
     api: int = API
     known_failures: Mapping[str, str] = field(default_factory=dict)
@@ -218,6 +220,7 @@ class TaskSpec:
         build: lists the images found below the data folder, in any order.
         decode: reads one file to a uint8 or uint16 array (h, w) or (h, w, c); Pillow by default.
         synthetic: True if the images are drawn, not taken; then ``build`` is given a cache folder to draw into.
+        editions: names of known downloads by their manifest hash; any other is named by its hash.
 
     """
 
@@ -232,6 +235,7 @@ class TaskSpec:
     build: Callable[[Path], Sequence[ImageFile]]
     decode: Callable[[Path], NDArray[np.uint8] | NDArray[np.uint16]] | None = None
     synthetic: bool = False
+    editions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

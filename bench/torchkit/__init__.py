@@ -1,8 +1,9 @@
-"""What torch detectors share: batches, seeding, precision, hold-outs, state as arrays. Public to plugins.
+"""What torch detectors share: batches, seeding, precision, backbones, hold-outs, state as arrays. Public to plugins.
 
 Import names from here; the modules behind it may move.
 """
 
+from bench.torchkit.backbones import Backbone, load_backbone
 from bench.torchkit.batches import BatchStream, score_in_batches, to_tensor
 from bench.torchkit.device import autocast, resolve_device, resolve_precision
 from bench.torchkit.holdout import Standardiser, split_normal
@@ -10,10 +11,12 @@ from bench.torchkit.seeding import isolated_seed
 from bench.torchkit.state import load_module_arrays, module_arrays, require_fitted, select_arrays
 
 __all__ = [
+    "Backbone",
     "BatchStream",
     "Standardiser",
     "autocast",
     "isolated_seed",
+    "load_backbone",
     "load_module_arrays",
     "module_arrays",
     "require_fitted",

@@ -52,6 +52,7 @@ def score_in_batches(
     run: RunContext,
     compute: Callable[[Tensor], Tensor],
     batch_size: int = 64,
+    phase: str = "score",
 ) -> NDArray[np.float64]:
     """Apply ``compute`` to all images in batches of one constant size, without gradients.
 
@@ -60,9 +61,10 @@ def score_in_batches(
 
     Args:
         images: uint8 (n, h, w, c).
-        run: device and progress (phase ``score``).
+        run: device and progress.
         compute: float32 (b, c, h, w) in [-1, 1] to (b,) or (b, k).
         batch_size: images a batch.
+        phase: what the progress is reported as.
 
     Returns:
         float64 (n,) or (n, k).
@@ -77,5 +79,5 @@ def score_in_batches(
                 chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), np.uint8)])
             values = compute(to_tensor(chunk, run.device))[: batch_size - missing]
             parts.append(values.double().cpu().numpy())
-            run.progress("score", min(start + batch_size, len(images)), len(images))
+            run.progress(phase, min(start + batch_size, len(images)), len(images))
     return np.concatenate(parts) if parts else np.empty(0)

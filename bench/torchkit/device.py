@@ -21,10 +21,10 @@ def resolve_device(requested: str) -> str:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if requested == "auto":
         return "cuda" if cuda else "mps" if mps else "cpu"
-    family, _, index = requested.partition(":")
+    family, separator, index = requested.partition(":")
     usable = {"cpu": True, "cuda": cuda, "mps": mps}.get(family, False)
-    if family == "cuda" and usable and index:
-        usable = index.isdigit() and int(index) < torch.cuda.device_count()
+    if separator and usable:
+        usable = family == "cuda" and index.isdecimal() and int(index) < torch.cuda.device_count()
     if not usable:
         present = ["cpu"] + ["cuda"] * cuda + ["mps"] * mps
         raise EnvironmentProblem(

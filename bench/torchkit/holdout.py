@@ -37,8 +37,10 @@ class Standardiser:
     @classmethod
     def of(cls, terms: NDArray[np.float64]) -> Self:
         """Measure terms (n, k). A term that does not vary gets a standard deviation of 1, not 0."""
-        std = terms.std(axis=0)
-        return cls(terms.mean(axis=0), np.where(std > 1e-12, std, 1.0))
+        mean, std = terms.mean(axis=0), terms.std(axis=0)
+        # Rounding of the mean alone spreads a constant term by some 1e-16 of its size.
+        varies = std > 1e-12 * np.maximum(np.abs(mean), 1.0)
+        return cls(mean, np.where(varies, std, 1.0))
 
     def __call__(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (terms − mean) / std, (n, k)."""

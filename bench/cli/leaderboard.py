@@ -1,0 +1,52 @@
+"""``bench leaderboard``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from bench.cli.options import split_names
+from bench.errors import UnknownNameError, UsageError
+
+leaderboard = typer.Typer(no_args_is_help=True, help="Tables and curves from published records alone.")
+
+
+@leaderboard.callback()
+def group() -> None:
+    """Make this a group of commands even while it has one."""
+
+
+@leaderboard.command("table")
+def table(
+    results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
+    task: Annotated[Optional[str], typer.Option(help="Only this task.")] = None,  # noqa: UP045
+    detectors: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only these rows, e.g. salad,salad@no-ssim; the default variant of all otherwise."),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="terminal, md, csv or json.")] = "terminal",
+    roc: Annotated[Optional[Path], typer.Option(help="Also draw the ROC curves into this folder.")] = None,  # noqa: UP045
+) -> None:
+    """Print the table of published records; nothing is trained."""
+    from rich.console import Console
+
+    from bench.report import table as render
+    from bench.report.roc import write_roc_curves
+    from bench.report.rows import make_rows, newest
+    from bench.results.store import Store
+
+    writers = {"md": render.as_markdown, "csv": render.as_csv, "json": render.as_json}
+    if form not in (*writers, "terminal"):
+        raise UnknownNameError("format", form, [*writers, "terminal"])
+    found = [(folder, record) for folder, record in Store(results).records() if task in (None, record.task.name)]
+    rows = newest(make_rows(found), split_names(detectors) if detectors else None)
+    if not rows:
+        raise UsageError(f"no published record in {results} fits")
+    if roc is not None:
+        write_roc_curves(rows, roc)
+    if form == "terminal":
+        render.print_tables(rows, Console())
+    else:
+        typer.echo(writers[form](rows), nl=form == "json")

@@ -1,0 +1,115 @@
+"""``bench list``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.options import BlockOption, JsonOption, open_registry
+from bench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+
+def listing(
+    kind: Annotated[str, typer.Argument(help="detectors, tasks, plugins, or all of them.")] = "all",
+    as_json: JsonOption = False,
+    no_plugin: BlockOption = None,
+) -> None:
+    """List detectors, tasks and plugins."""
+    kinds = list(LISTS) if kind == "all" else [kind]
+    if unknown := [name for name in kinds if name not in LISTS]:
+        raise UnknownNameError("kind of list", unknown[0], LISTS)
+    registry = open_registry(no_plugin)
+    found = {name: LISTS[name](registry) for name in kinds}
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for name, entries in found.items():
+        _print(name, entries, COLUMNS[name])
+
+
+def detector_entries(registry: Registry) -> list[dict[str, Any]]:
+    """One entry a detector, as ``bench list detectors --json`` prints it."""
+    return [
+        {
+            "name": name,
+            "version": offer.spec.version,
+            "distribution": offer.plugin.distribution,
+            "summary": offer.spec.summary,
+            "pretrained": [weights.name for weights in offer.spec.pretrained(offer.spec.config()())],
+            "maps": offer.spec.maps,
+        }
+        for name, offer in sorted(registry.detectors.items())
+    ]
+
+
+def task_entries(registry: Registry) -> list[dict[str, Any]]:
+    """One entry a task."""
+    return [
+        {
+            "name": name,
+            "version": offer.spec.version,
+            "distribution": offer.plugin.distribution,
+            "modality": offer.spec.modality,
+            "grouping": offer.spec.grouping,
+            "synthetic": offer.spec.synthetic,
+            "licence": offer.spec.licence,
+            "url": offer.spec.url,
+        }
+        for name, offer in sorted(registry.tasks.items())
+    ]
+
+
+def plugin_entries(registry: Registry) -> list[dict[str, Any]]:
+    """One entry a plugin, as ``bench list plugins --json`` prints it."""
+    return [
+        {
+            "name": plugin.name,
+            "distribution": plugin.distribution,
+            "version": plugin.version,
+            "status": plugin.status,
+            "reason": plugin.reason,
+            "hooks": list(plugin.hooks),
+            "detectors": plugin.offered("detector"),
+            "import_seconds": round(plugin.import_seconds, 4),
+        }
+        for plugin in registry.plugins
+    ]
+
+
+LISTS: dict[str, Callable[[Registry], list[dict[str, Any]]]] = {
+    "detectors": detector_entries,
+    "tasks": task_entries,
+    "plugins": plugin_entries,
+}
+COLUMNS = {
+    "detectors": ("name", "version", "summary", "pretrained"),
+    "tasks": ("name", "version", "modality", "synthetic", "grouping", "licence"),
+    "plugins": ("name", "distribution", "version", "status", "reason", "detectors", "import_seconds"),
+}
+
+
+def _print(title: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for entry in entries:
+        table.add_row(*(Text(_text(entry[column])) for column in columns))
+    Console().print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+# typer reads these annotations when the program starts, so they name only what is already imported.
+DataOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--data", envvar="BENCH_DATA", help="Folder that the downloaded data sets lie in."),
+]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that records go to.")]
+BlockOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--no-plugin", metavar="NAME", help="Do not load this plugin. May be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def open_registry(blocked: list[str] | None) -> Registry:
+    """Load the plugins and say on stderr which ones are broken."""
+    from bench.registry import load_registry
+
+    registry = load_registry(blocked or [])
+    for plugin in registry.plugins:
+        if plugin.status == "broken":
+            typer.echo(f"warning: plugin '{plugin.name}' is broken: {plugin.reason}", err=True)
+    return registry
+
+
+def split_names(text: str) -> list[str]:
+    """``"a, b,a"`` to ``["a", "b"]``."""
+    return list(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))

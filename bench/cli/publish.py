@@ -1,0 +1,34 @@
+"""``bench publish``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import BlockOption, ResultsOption, open_registry
+
+
+def publish(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN…", help="Cell ids, or folders with records.")],
+    results: ResultsOption = Path("bench-runs"),
+    to: Annotated[Path, typer.Option(help="Folder of published results.")] = Path("results"),
+    no_plugin: BlockOption = None,
+) -> None:
+    """Verify records (hashes, images, every metric recomputed) and copy them into results/; all of them or none."""
+    from bench.results.publish import find_cells, publish_cell, verify_cell
+    from bench.results.store import Store
+
+    metrics = [offer.spec for offer in open_registry(no_plugin).metrics.values()]
+    folders = find_cells(runs, Store(results))
+    for folder in folders:
+        verify_cell(folder, metrics)
+    target = Store(to)
+    target.check_writable()
+    for folder in folders:
+        record = publish_cell(folder, target, metrics)
+        typer.echo(
+            f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}: {record.cell}"
+        )
+    typer.echo(f"published {len(folders)} record(s) to {to}", err=True)

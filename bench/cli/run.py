@@ -1,0 +1,143 @@
+"""``bench run``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry, split_names
+from bench.errors import DataMissingError, UsageError
+
+if TYPE_CHECKING:
+    from bench.cli.progress import Display
+    from bench.contracts import TaskSpec
+    from bench.registry import Registry
+    from bench.report.rows import Row
+    from bench.run.plan import TaskImages
+
+DEFAULT_TASKS = "oct-phantom,cxr-phantom"
+
+
+def run(
+    detectors: Annotated[str, typer.Option(help="Names of detectors, separated by commas, or 'all'.")],
+    tasks: Annotated[
+        str, typer.Option(help="Names of tasks, separated by commas. The default needs no download.")
+    ] = DEFAULT_TASKS,
+    data: DataOption = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 3 runs seeds 0, 1 and 2.")] = 1,
+    preset: Annotated[str, typer.Option(help="Named configuration: smoke, default, paper, …")] = "default",
+    assignments: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", metavar="NAME.FIELD=VALUE", help="Change one field of a detector. May be repeated."),
+    ] = None,
+    label: Annotated[Optional[str], typer.Option(help="Name the changed configuration: detector@LABEL.")] = None,  # noqa: UP045
+    config: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="TOML file with a table of fields per detector.", exists=True, dir_okay=False),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder that records go to.")] = Path("bench-runs"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at a time; the cores are divided among them.")] = 1,
+    timeout: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=1.0, help="Seconds after which a cell is ended."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Compute every cell again.")] = False,
+    accept_data_changes: Annotated[
+        bool, typer.Option("--accept-data-changes", help="Take a changed data folder as a new edition.")
+    ] = False,
+    no_plugin: BlockOption = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+) -> None:
+    """Train detectors on normal images, score the test images, and print one comparable table per task."""
+    from bench.cli.progress import make_display
+    from bench.files import cache_folder
+    from bench.results.store import Store
+    from bench.run.plan import choose_variants, make_cells, read_changes
+    from bench.run.runner import RunOptions, run_cells
+
+    if as_json and as_csv:
+        raise UsageError("choose one of --json and --csv")
+    if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
+    registry = open_registry(no_plugin)
+    names = sorted(registry.detectors) if detectors.strip() == "all" else split_names(detectors)
+    variants = choose_variants(registry, names, read_changes(preset, label, config, assignments or []))
+    specs = [registry.task(name).spec for name in split_names(tasks)]
+    if not variants or not specs:
+        raise UsageError("name at least one detector and one task")
+    options = RunOptions(cache_folder(), data, device, jobs, timeout, force)
+    store = Store(results)
+    store.check_writable()
+    with make_display() as display:
+        found = [_open_task(spec, options.data, options.cache, accept_data_changes, display) for spec in specs]
+        cells = make_cells(variants, found, seeds)
+        display.plan(len(cells))
+        interrupted = False
+        try:
+            run_cells(cells, registry, store, options, display.watch)
+        except KeyboardInterrupt:
+            interrupted = True
+    _report(display, registry, results, as_json, as_csv)
+    if interrupted:
+        raise typer.Exit(130)
+    if any(event.record.status != "ok" for event in display.finished):
+        raise typer.Exit(1)
+
+
+def _open_task(spec: TaskSpec, data: Path | None, cache: Path, accept: bool, display: Display) -> TaskImages:
+    from bench.data.index import index_task
+    from bench.run.plan import TaskImages
+
+    if data is None and not spec.synthetic:
+        raise DataMissingError(
+            f"task '{spec.name}' needs its images: name the folder they lie in with --data DIR or BENCH_DATA\n"
+            f"Expected layout:\n{spec.layout}\nOfficial download: {spec.url}"
+        )
+    if data is not None and not data.is_dir() and not spec.synthetic:
+        raise DataMissingError(
+            f"task '{spec.name}': there is no folder {data}\nExpected layout:\n{spec.layout}\n"
+            f"Official download: {spec.url}"
+        )
+    manifest = index_task(
+        spec,
+        data or cache,
+        cache,
+        accept_changes=accept,
+        progress=lambda done, total: display.hashing(spec.name, done, total),
+    )
+    return TaskImages(spec, manifest)
+
+
+def _report(display: Display, registry: Registry, results: Path, as_json: bool, as_csv: bool) -> None:
+    """Print the table of what finished on stdout, and draw the ROC curves."""
+    from rich.console import Console
+
+    from bench.report import table
+    from bench.report.roc import write_roc_curves
+    from bench.report.rows import make_rows
+
+    rows = make_rows((event.folder, event.record) for event in display.finished)
+    pictures = write_roc_curves(rows, results / "roc")
+    if as_json:
+        typer.echo(table.as_json(rows))
+    elif as_csv:
+        typer.echo(table.as_csv(rows), nl=False)
+    else:
+        table.print_tables(rows, Console(soft_wrap=False))
+    _say_where(rows, results, pictures, registry)
+
+
+def _say_where(rows: Sequence[Row], results: Path, pictures: Sequence[Path], registry: Registry) -> None:
+    if rows:
+        typer.echo(f"records: {results / 'runs'}", err=True)
+    if pictures:
+        typer.echo(
+            f"ROC curves: {', '.join(str(path) for path in pictures if path.suffix == '.png')} (and .svg)", err=True
+        )
+    for text in registry.conflicts.values():
+        typer.echo(f"warning: {text}", err=True)

@@ -1,0 +1,185 @@
+"""Decoding images once, in parallel, into read-only memory maps that every detector and seed shares."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.contracts import Images, TaskSpec
+from bench.data.index import bad_images_text
+from bench.data.manifest import Entry, Manifest
+from bench.errors import BadImagesError, DataChangedError
+from bench.files import storage_error
+
+DECODER = "1"
+"""Part of every cache key; bumped when the same file would decode to other pixels."""
+
+
+@dataclass(frozen=True)
+class ImageMaps:
+    """Where the decoded images of one task at one size lie.
+
+    Attributes:
+        fit: .npy file, uint8 (n, size, size, 1), in order of image id.
+        evaluate: the same for tune and test images together.
+
+    """
+
+    fit: Path
+    evaluate: Path
+
+
+def prepare_images(
+    spec: TaskSpec,
+    manifest: Manifest,
+    size: int,
+    cache: Path,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ImageMaps:
+    """Decode a task's fit, tune and test images to ``size`` × ``size`` grey, unless the cache has them.
+
+    The whole image is squashed to a square with an antialiased bilinear filter; nothing is cropped or normalised.
+
+    Raises:
+        BadImagesError: images that cannot be decoded, all of them named.
+        DataChangedError: a file changed between hashing and decoding.
+        StorageError: the cache folder cannot be written, or the disk is full.
+
+    """
+    key = sha256(f"{manifest.sha256}/{size}/{DECODER}".encode()).hexdigest()[:20]
+    folder = cache / "images" / key
+    maps = ImageMaps(folder / "fit.npy", folder / "evaluate.npy")
+    parts = {"fit": manifest.of_role("fit"), "evaluate": manifest.of_role("tune", "test")}
+    if _is_complete(folder, {name: len(entries) for name, entries in parts.items()}, size):
+        return maps
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}-"))
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    try:
+        _decode_all(spec, parts, size, building, progress)
+        _replace_folder(building, folder)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return maps
+
+
+def open_images(path: Path, channels: int) -> Images:
+    """Open a decoded set as uint8 (n, h, w, channels), read-only; grey is repeated as a view, not in memory."""
+    images = np.load(path, mmap_mode="r")
+    return np.broadcast_to(images, (*images.shape[:3], channels))
+
+
+def _is_complete(folder: Path, counts: dict[str, int], size: int) -> bool:
+    """Whether the cache holds these maps; anything odd about them means decoding again."""
+    try:
+        sizes = json.loads((folder / "complete.json").read_text())
+        for name, count in counts.items():
+            path = folder / f"{name}.npy"
+            if path.stat().st_size != sizes[name] or np.load(path, mmap_mode="r").shape != (count, size, size, 1):
+                return False
+    except (OSError, ValueError, KeyError, EOFError):
+        return False
+    return True
+
+
+def _replace_folder(building: Path, folder: Path) -> None:
+    (building / "complete.json").write_text(json.dumps({p.stem: p.stat().st_size for p in building.glob("*.npy")}))
+    if folder.exists():  # damaged, or another process was faster: both wrote the same bytes
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        building.rename(folder)
+    except OSError:
+        if not (folder / "complete.json").exists():
+            raise
+
+
+def _decode_all(
+    spec: TaskSpec,
+    parts: dict[str, tuple[Entry, ...]],
+    size: int,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> None:
+    total, done = sum(len(entries) for entries in parts.values()), 0
+    bad: list[str] = []
+    changed: list[str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for name, entries in parts.items():
+            images = np.lib.format.open_memmap(
+                folder / f"{name}.npy", mode="w+", dtype=np.uint8, shape=(len(entries), size, size, 1)
+            )
+
+            def decode(numbered: tuple[int, Entry], images: NDArray[np.uint8] = images) -> None:
+                row, entry = numbered
+                try:
+                    images[row, :, :, 0] = _decode(spec, entry, size)
+                except DataChangedError:
+                    changed.append(str(entry.path))
+                except Exception as error:  # a decoder may raise anything on a damaged file
+                    bad.append(f"{entry.path}: {error or type(error).__name__}")
+
+            for _ in threads.map(decode, enumerate(entries)):
+                done += 1
+                if done % 100 == 0 or done == total:
+                    progress(done, total)
+            images.flush()
+    if bad:
+        raise BadImagesError(bad_images_text(sorted(bad), _common_folder(parts)))
+    if changed:
+        raise DataChangedError("files changed while they were read:\n  " + "\n  ".join(sorted(changed)))
+
+
+def _common_folder(parts: dict[str, tuple[Entry, ...]]) -> Path:
+    return Path(os.path.commonpath([entry.path.parent for entries in parts.values() for entry in entries]))
+
+
+def _decode(spec: TaskSpec, entry: Entry, size: int) -> NDArray[np.uint8]:
+    """Decode one file to uint8 (size, size)."""
+    content = entry.path.read_bytes()
+    if sha256(content).hexdigest()[:16] != entry.id[:16]:
+        raise DataChangedError(str(entry.path))
+    if spec.decode is not None:
+        return _shrink(Image.fromarray(to_grey(spec.decode(entry.path))), size)
+    with Image.open(io.BytesIO(content)) as image:
+        if image.mode.startswith("I;16"):
+            return _shrink(Image.fromarray(to_grey(np.asarray(image, np.uint16))), size)
+        return _shrink(image.convert("L"), size)
+
+
+def to_grey(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """uint8 or uint16 (h, w) or (h, w, c) to uint8 (h, w); 16 bits are scaled by 1/257, colours averaged.
+
+    Raises:
+        ValueError: any other type or shape.
+
+    """
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3):
+        raise ValueError(f"decoded to {array.dtype} {array.shape}; expected uint8 or uint16 (h, w) or (h, w, c)")
+    values = array.astype(np.float64) / (257 if array.dtype == np.uint16 else 1)
+    return np.rint(values.mean(axis=2) if values.ndim == 3 else values).astype(np.uint8)
+
+
+def _shrink(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
+
+
+def decoded_bytes(entries: Sequence[Entry], size: int) -> int:
+    """Bytes that the decoded images take on disk."""
+    return len(entries) * size * size

@@ -1,0 +1,129 @@
+"""The manifest: a task's list of images, with identities that depend on file contents alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from bench.contracts import Grouping, ImageFile, Role, TaskSpec
+from bench.errors import BadTaskError
+
+TUNE_FRACTION = 0.1
+
+
+class Entry(NamedTuple):
+    """One image of a task.
+
+    Attributes:
+        id: first 16 hex digits of the sha256 of the file; further identical files get ``-2``, ``-3`` in path order.
+        path: where the file lies on this machine; never published.
+        patient: key of the patient, or None.
+        role: ``fit``, ``tune``, ``test`` or ``pool``.
+        label: 0 normal, 1 anomalous.
+        category: the class in the data set's own words.
+        mask: id of the lesion mask, or None.
+        mask_path: where the mask lies on this machine; never published.
+
+    """
+
+    id: str
+    path: Path
+    patient: str | None
+    role: Role
+    label: Literal[0, 1]
+    category: str
+    mask: str | None
+    mask_path: Path | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A task's images in order of id, and the hash that tells one edition from another."""
+
+    task: str
+    version: str
+    grouping: Grouping
+    edition: str
+    sha256: str
+    entries: tuple[Entry, ...]
+
+    def of_role(self, *roles: Role) -> tuple[Entry, ...]:
+        """Return the entries with one of these roles, in order of id."""
+        return tuple(entry for entry in self.entries if entry.role in roles)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by role and label: ``{"test": {"normal": 234, "anomalous": 390}, …}``."""
+        tally = Counter((entry.role, entry.label) for entry in self.entries)
+        return {
+            role: {"normal": tally[role, 0], "anomalous": tally[role, 1]}
+            for role in ("fit", "tune", "test", "pool")
+            if tally[role, 0] or tally[role, 1]
+        }
+
+
+def goes_to_tune(task: str, key: str) -> bool:
+    """Whether a training normal is held out for thresholds: decided by task and patient (or image) alone.
+
+    So it never moves when images are added, and all images of one patient move together.
+    """
+    return int(sha256(f"{task}/{key}".encode()).hexdigest()[:8], 16) / 2**32 < TUNE_FRACTION
+
+
+def build_manifest(spec: TaskSpec, files: Sequence[ImageFile], digests: Mapping[Path, str]) -> Manifest:
+    """Give every file its identity and its final role.
+
+    Args:
+        spec: the task.
+        files: what the task found on disk, in any order.
+        digests: sha256 of every file and mask, as 64 hex digits.
+
+    Raises:
+        BadTaskError: nothing to learn from, a test class missing, or an anomaly among the fit images.
+
+    """
+    seen: Counter[str] = Counter()
+    entries = []
+    for file in sorted(files, key=lambda file: file.path.as_posix()):
+        short = digests[file.path][:16]
+        seen[short] += 1
+        image_id = short if seen[short] == 1 else f"{short}-{seen[short]}"
+        role: Role = file.role
+        if role == "fit" and goes_to_tune(spec.name, file.patient or image_id):
+            role = "tune"
+        mask = digests[file.mask][:16] if file.mask else None
+        entries.append(Entry(image_id, file.path, file.patient, role, file.label, file.category, mask, file.mask))
+    entries.sort(key=lambda entry: entry.id)
+    digest = _hash(spec, entries)
+    edition = spec.editions.get(digest, f"edition-{digest[:8]}")
+    manifest = Manifest(spec.name, spec.version, spec.grouping, edition, digest, tuple(entries))
+    _check(manifest)
+    return manifest
+
+
+def _hash(spec: TaskSpec, entries: Sequence[Entry]) -> str:
+    """Hash what a result depends on, and nothing of where the files lie."""
+    digest = sha256(f"{spec.name}\t{spec.version}\n".encode())
+    for entry in entries:
+        columns = (entry.id, entry.patient or "", entry.role, str(entry.label), entry.category, entry.mask or "")
+        digest.update(("\t".join(columns) + "\n").encode())
+    return digest.hexdigest()
+
+
+def _check(manifest: Manifest) -> None:
+    name, counts = manifest.task, manifest.counts()
+    wrong = [role for role in ("fit", "tune") if counts.get(role, {}).get("anomalous")]
+    if wrong:
+        raise BadTaskError(f"task '{name}' has anomalous images among its {wrong[0]} images; give them the role pool")
+    if "fit" not in counts:
+        raise BadTaskError(f"task '{name}' has no normal training images, so no detector can learn")
+    test = counts.get("test", {"normal": 0, "anomalous": 0})
+    missing = [label for label, number in test.items() if number == 0]
+    if missing:
+        raise BadTaskError(
+            f"task '{name}' has no {' and no '.join(missing)} test images, so no ROC curve exists "
+            f"(test: {test['normal']} normal, {test['anomalous']} anomalous)"
+        )

@@ -1,0 +1,78 @@
+"""Writing files so that a reader never sees half of one, and finding the cache folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from bench.errors import StorageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, then rename it into place.
+
+    Raises:
+        StorageError: the disk is full, read-only or forbidden; nothing is left behind.
+
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """Say in words what the operating system refused."""
+    hint = {
+        errno.ENOSPC: "the disk is full: free some space",
+        errno.EDQUOT: "the disk quota is used up: free some space",
+        errno.EROFS: "it is on a read-only file system: choose another folder",
+        errno.EACCES: "permission denied: choose a folder that you may write to",
+        errno.EPERM: "permission denied: choose a folder that you may write to",
+        errno.ENOTDIR: "a part of this path is a file, not a folder",
+        errno.EEXIST: "a part of this path is a file, not a folder",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return StorageError(f"cannot write {path}: {hint}")
+
+
+def check_writable(folder: Path, needed_bytes: int = 1 << 20) -> None:
+    """Make sure, before hours of work, that ``folder`` exists, can be written to and has room.
+
+    Raises:
+        StorageError: it cannot, with the reason and the fix.
+
+    """
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        write_atomically(probe, b"\0" * min(needed_bytes, 1 << 20))
+        status = os.statvfs(folder)
+        free = status.f_bavail * status.f_frsize
+        if free < needed_bytes:
+            raise StorageError(
+                f"cannot write {folder}: {free / 1e6:.0f} MB are free, {needed_bytes / 1e6:.0f} MB are needed"
+            )
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def cache_folder() -> Path:
+    """``$BENCH_CACHE``, else the user's cache folder; images and hashes only, safe to delete."""
+    chosen = os.environ.get("BENCH_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    from platformdirs import user_cache_path  # 10 ms that --help need not pay
+
+    return user_cache_path("salad-bench")

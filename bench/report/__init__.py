@@ -1,0 +1,1 @@
+"""From records to tables and ROC curves. Nothing here trains or imports torch."""

@@ -1,0 +1,156 @@
+"""Rows: the cells of one task, detector and variant with their seeds averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import RecordError
+from bench.metrics import Interval, auroc_over_seeds, average_precision_over_seeds, sensitivity_over_seeds
+from bench.results.record import Record, TaskPart
+from bench.results.scores import Scores, read_scores
+from bench.results.store import SCORES
+from bench.run.evaluate import SPECIFICITY
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. Metrics, times and curves are None unless ``status`` is ok.
+
+    Attributes:
+        task: the task and edition that it was measured on.
+        detector: name of the detector.
+        version: version of the detector.
+        variant: name of the configuration.
+        pretrained: names of the weights that it builds on.
+        status: ok, or how the cells of this row ended.
+        reason: why, if not ok.
+        seeds: the seeds that are averaged.
+        labels: int8 (n,), of the test images in order of id.
+        scores: float64 (seeds, n).
+        auroc: mean over the seeds, with its 95 % interval.
+        average_precision: likewise.
+        sensitivity: at 95 % specificity, likewise.
+        fit_seconds: mean over the seeds.
+        images_per_second: mean over the seeds, while scoring.
+
+    """
+
+    task: TaskPart
+    detector: str
+    version: str
+    variant: str
+    pretrained: tuple[str, ...]
+    status: str
+    reason: str
+    seeds: tuple[int, ...]
+    labels: NDArray[np.int8] | None = None
+    scores: NDArray[np.float64] | None = None
+    auroc: Interval | None = None
+    average_precision: Interval | None = None
+    sensitivity: Interval | None = None
+    fit_seconds: float | None = None
+    images_per_second: float | None = None
+
+    @property
+    def name(self) -> str:
+        """``salad``, or ``salad@no-ssim`` where the variant is not the default."""
+        return self.detector if self.variant == "default" else f"{self.detector}@{self.variant}"
+
+
+def make_rows(found: Iterable[tuple[Path, Record]]) -> list[Row]:
+    """Average the seeds of finished cells into rows; cells that ended otherwise make rows of their own.
+
+    Args:
+        found: folder and record of each cell.
+
+    Returns:
+        rows by task, best AUROC first, failed ones last.
+
+    Raises:
+        RecordError: scores that are missing or are not those of their record.
+
+    """
+    groups: dict[tuple[str, ...], list[tuple[Path, Record]]] = {}
+    for folder, record in found:
+        task, detector = record.task, record.detector
+        ending = (record.status, record.reason) if record.status != "ok" else ("ok", "")
+        key = (
+            task.name,
+            task.version,
+            task.manifest_sha256,
+            detector.name,
+            detector.version,
+            detector.variant,
+            *ending,
+        )
+        groups.setdefault(key, []).append((folder, record))
+    rows = [_row(sorted(group, key=lambda item: item[1].seed)) for group in groups.values()]
+    order = {name: number for number, name in enumerate(dict.fromkeys(row.task.name for row in rows))}
+    return sorted(rows, key=lambda row: (order[row.task.name], -(row.auroc.value if row.auroc else -1.0), row.name))
+
+
+def _row(group: Sequence[tuple[Path, Record]]) -> Row:
+    record = group[0][1]
+    seeds = tuple(one.seed for _, one in group)
+    detector = record.detector
+    pretrained = tuple(str(weights["name"]) for weights in detector.pretrained)
+    names = (detector.name, detector.version, detector.variant)
+    if record.status != "ok":
+        return Row(record.task, *names, pretrained, record.status, record.reason, seeds)
+    cells = [_scores_of(folder, one) for folder, one in group]
+    if any(cell.ids != cells[0].ids for cell in cells):
+        raise RecordError(f"the seeds of {detector.name} on {record.task.name} scored different images")
+    labels, scores = cells[0].labels, np.stack([cell.scores for cell in cells])
+    return Row(
+        record.task,
+        *names,
+        pretrained,
+        "ok",
+        "",
+        seeds,
+        labels,
+        scores,
+        auroc_over_seeds(labels, scores),
+        average_precision_over_seeds(labels, scores),
+        sensitivity_over_seeds(labels, scores, SPECIFICITY),
+        _mean(one.cost.fit_seconds for _, one in group),
+        _mean(one.cost.images_per_second for _, one in group),
+    )
+
+
+def _scores_of(folder: Path, record: Record) -> Scores:
+    listed = {file.path: file.sha256 for file in record.files}
+    if SCORES not in listed:
+        raise RecordError(f"{folder}: the record lists no {SCORES}")
+    return read_scores(folder / SCORES, listed[SCORES])
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def newest(rows: Sequence[Row], names: Sequence[str] | None = None) -> list[Row]:
+    """Keep the rows that a leaderboard shows: variant ``default``, newest version of each detector on each edition.
+
+    Args:
+        rows: any rows.
+        names: ``salad`` or ``salad@no-ssim``; only these, whatever their variant.
+
+    """
+    chosen = [row for row in rows if (row.name in names if names else row.variant == "default")]
+    latest: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    for row in chosen:
+        key = (row.task.name, row.task.manifest_sha256, row.name)
+        latest[key] = max(latest.get(key, ()), _version(row.version))
+    return [row for row in chosen if _version(row.version) == latest[row.task.name, row.task.manifest_sha256, row.name]]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())

@@ -1,0 +1,175 @@
+"""The comparative table, for a terminal, for Markdown, and for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.metrics import Interval
+from bench.report.rows import Row
+from bench.results.record import TaskPart
+
+METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity")
+# Two lines a heading, so that a table fits a terminal of 80 columns.
+NARROW_HEADINGS = ("detector", "AUROC\n[95 % interval]", "AP", "sens. at\n95 % spec.", "fit", "images/s", "seeds")
+HEADINGS = ("detector", "AUROC [95 % interval]", "AP", "sens. at 95 % spec.", "fit", "images/s", "seeds")
+
+
+def prevalence(task: TaskPart) -> float:
+    """Share of anomalous images in the test set."""
+    test = task.counts["test"]
+    return test["anomalous"] / (test["normal"] + test["anomalous"])
+
+
+def describe_task(task: TaskPart) -> str:
+    """One line: name, edition, counts, prevalence, and a warning where the images are drawn."""
+    counts = task.counts
+    tune = counts.get("tune", {}).get("normal", 0)
+    return (
+        f"{task.name} v{task.version} ({task.edition}{', SYNTHETIC images' if task.synthetic else ''}) · "
+        f"{counts['fit']['normal']} fit, {tune} tune, "
+        f"{counts['test']['normal']} normal + {counts['test']['anomalous']} anomalous test · "
+        f"prevalence {prevalence(task):.1%} · grouping: {task.grouping}"
+    )
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Return the rows as one JSON object; values of a failed row are null."""
+    tasks = {
+        row.task.name: {
+            "version": row.task.version,
+            "edition": row.task.edition,
+            "synthetic": row.task.synthetic,
+            "counts": row.task.counts,
+            "prevalence": prevalence(row.task),
+        }
+        for row in rows
+    }
+    return json.dumps({"rows": [_plain(row) for row in rows], "tasks": tasks}, indent=1)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    intervals = (row.auroc, row.average_precision, row.sensitivity)
+    return {
+        "task": row.task.name,
+        "detector": row.detector,
+        "variant": row.variant,
+        "status": row.status,
+        "reason": row.reason,
+        "seeds": list(row.seeds),
+        **{
+            name: {part: getattr(interval, part, None) for part in ("value", "low", "high")}
+            for name, interval in zip(METRICS, intervals, strict=True)
+        },
+        "fit_seconds": row.fit_seconds,
+        "images_per_second": row.images_per_second,
+    }
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Return the rows as CSV, one column a number."""
+    text = io.StringIO()
+    flat = [_flat(_plain(row)) for row in rows]
+    columns = list(flat[0]) if flat else ["task", "detector", "variant", "status", "reason", "seeds"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(plain: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            flat |= {name if part == "value" else f"{name}_{part}": number for part, number in value.items()}
+        else:
+            flat[name] = " ".join(map(str, value)) if isinstance(value, list) else value
+    return flat
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Return one Markdown table per task."""
+    parts = []
+    for task, own in _by_task(rows):
+        lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in own]
+        parts.append("\n".join([*lines, *(["", note] if (note := pretrained_note(own)) else [])]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def print_tables(rows: Sequence[Row], console: Console) -> None:
+    """Print one table per task."""
+    for task, own in _by_task(rows):
+        console.print(_rich_table(task, own))
+
+
+def _by_task(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.task.name, row.task.version, row.task.manifest_sha256), []).append(row)
+    return [(own[0].task, own) for own in groups.values()]
+
+
+def _rich_table(task: TaskPart, rows: Sequence[Row]) -> RenderableType:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for number, heading in enumerate(NARROW_HEADINGS):
+        table.add_column(Text(heading), justify="left" if number == 0 else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in _cells(row)))
+    failures = [
+        Text(f"{row.name}, seed {_seeds(row)}: {row.status}: {row.reason}", style="red") for row in rows if row.reason
+    ]
+    note = pretrained_note(rows)
+    notes = [Text(note, style="dim")] if note else []
+    return Group(Text(describe_task(task), style="bold"), table, *failures, *notes, Text(""))
+
+
+def pretrained_note(rows: Sequence[Row]) -> str:
+    """Say which detectors build on weights learned elsewhere; empty if none does."""
+    return "; ".join(f"* {row.name} uses pretrained {', '.join(row.pretrained)}" for row in rows if row.pretrained)
+
+
+def _cells(row: Row) -> list[str]:
+    name = row.name + ("*" if row.pretrained else "")
+    if row.auroc is None:
+        return [name, row.status, "–", "–", "–", "–", _seeds(row)]
+    return [
+        name,
+        with_interval(row.auroc),
+        _value(row.average_precision),
+        _value(row.sensitivity),
+        _seconds(row.fit_seconds),
+        "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
+        _seeds(row),
+    ]
+
+
+def with_interval(interval: Interval) -> str:
+    """``0.843 [0.812, 0.870]``."""
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _value(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{interval.value:.3f}"
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def _seeds(row: Row) -> str:
+    return ",".join(map(str, row.seeds))

@@ -1,0 +1,1 @@
+"""Records on disk: their schema, and a store that never holds half of one."""

@@ -1,0 +1,135 @@
+"""From finished runs to published results: verified first, copied second."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.contracts import MetricSpec
+from bench.errors import RecordError, UsageError
+from bench.files import write_atomically
+from bench.results.record import Record, read_record
+from bench.results.scores import split_scores
+from bench.results.store import RECORD, SCORES, Store
+from bench.run.evaluate import evaluate
+
+TOLERANCE = 1e-9
+
+
+def find_cells(names: Sequence[str], store: Store) -> list[Path]:
+    """Turn cell ids (or the beginnings of them) and folders into the folders of cells.
+
+    Raises:
+        UsageError: a name that fits no cell, or several.
+
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        folder = Path(name)
+        if folder.is_dir():
+            inside = sorted(path.parent for path in folder.rglob(RECORD))
+        else:
+            inside = sorted(path.parent for path in store.root.glob(f"runs/*/*/{name}*/{RECORD}"))
+            if len(inside) > 1:
+                raise UsageError(f"'{name}' fits {len(inside)} cells: {', '.join(path.name for path in inside)}")
+        if not inside:
+            raise UsageError(f"no record '{name}': name a cell id in {store.root / 'runs'}, or a folder with records")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def verify_cell(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple[Record, dict[str, bytes], bytes]:
+    """Check a cell against its own files: hashes, images against the manifest, metrics recomputed.
+
+    Args:
+        folder: ``…/runs/<task>/<detector>/<cell>``.
+        metrics: third-party metrics that are installed.
+
+    Returns:
+        the record, the files beside it, and its manifest.
+
+    Raises:
+        RecordError: anything that does not agree, all of it named.
+
+    """
+    record = read_record(folder / RECORD)
+    manifest = _manifest(folder, record)
+    if record.status != "ok":
+        return record, {}, manifest
+    problems, files = [], {}
+    for file in record.files:
+        if Path(file.path).name != file.path:
+            raise RecordError(f"{folder}: the record names a file outside its folder: {file.path}")
+        content = (folder / file.path).read_bytes() if (folder / file.path).is_file() else b""
+        if sha256(content).hexdigest() != file.sha256:
+            problems.append(f"{file.path} is missing or is not the file that the record was made with")
+        files[file.path] = content
+    if SCORES not in files:
+        problems.append(f"the record lists no {SCORES}")
+    if not problems:
+        table = pd.read_parquet(io.BytesIO(files[SCORES]))
+        problems += _against_manifest(table, pd.read_parquet(io.BytesIO(manifest)))
+        problems += _against_metrics(record, table, metrics) if not problems else []
+    if problems:
+        raise RecordError(f"{folder} does not verify:\n  " + "\n  ".join(problems))
+    return record, files, manifest
+
+
+def _manifest(folder: Path, record: Record) -> bytes:
+    path = folder.parents[3] / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot read the manifest of {folder.name}: {path}: {error.strerror}") from error
+
+
+def _against_manifest(scores: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """Every tune and test image scored once, under the label that the manifest gives it."""
+    wanted = manifest[manifest["role"].isin(["tune", "test"])].set_index("id").sort_index()
+    given = scores.set_index("image_id").sort_index()
+    if not wanted.index.equals(given.index):
+        return [f"{SCORES} has {len(given)} images, the manifest {len(wanted)}, and they are not the same ones"]
+    columns = ("role", "label", "category", "patient")
+    return [
+        f"{SCORES} and the manifest disagree on '{column}'"
+        for column in columns
+        if not (given[column].fillna("").astype(str) == wanted[column].fillna("").astype(str)).all()
+    ]
+
+
+def _against_metrics(record: Record, table: pd.DataFrame, specs: Sequence[MetricSpec]) -> list[str]:
+    computed = evaluate(split_scores(table), [spec for spec in specs if spec.name in record.metrics])
+    problems = []
+    for name, stated in record.metrics.items():
+        if name not in computed:
+            problems.append(f"metric '{name}' cannot be recomputed: install the plugin that offers it")
+            continue
+        for part in ("value", "low", "high"):
+            before, now = getattr(stated, part), getattr(computed[name], part)
+            if not np.isclose(before, now, rtol=0, atol=TOLERANCE):
+                problems.append(f"{name}.{part} is {before!r} in the record, {now!r} from its scores")
+    return problems
+
+
+def publish_cell(folder: Path, target: Store, metrics: Sequence[MetricSpec] = ()) -> Record:
+    """Verify a cell and copy its record, scores and manifest.
+
+    Raises:
+        RecordError: it does not verify, or it is of a kind that is not published.
+        StorageError: the target cannot be written.
+
+    """
+    record, files, manifest = verify_cell(folder, metrics)
+    if record.detector.variant == "smoke":
+        raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
+    if record.status == "interrupted":
+        raise RecordError(f"{folder.name}: it was interrupted: run it again")
+    path = target.root / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"
+    if not path.exists():
+        write_atomically(path, manifest)
+    return target.write(record, files)

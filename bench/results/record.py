@@ -1,0 +1,133 @@
+"""The record: what one cell leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bench.errors import RecordError
+
+SCHEMA = 1
+Status = Literal["ok", "failed", "skipped", "timeout", "oom", "interrupted"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class TaskPart(_Part):
+    """Which images: a task, and the edition of it that was found."""
+
+    name: str
+    version: str
+    edition: str
+    manifest_sha256: str
+    grouping: str
+    synthetic: bool
+    counts: dict[str, dict[str, int]]
+
+
+class DetectorPart(_Part):
+    """Which detector, in which configuration, from which code."""
+
+    name: str
+    version: str
+    variant: str
+    config: dict[str, Any]
+    fields_set: list[str]
+    distribution: str
+    distribution_version: str
+    source_digest: str
+    pretrained: list[dict[str, str | None]]
+
+
+class MetricPart(_Part):
+    """A metric with its 95 % interval and the method of it."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+class FilePart(_Part):
+    """A file beside record.json."""
+
+    path: str
+    sha256: str
+
+
+class CostPart(_Part):
+    """What it took; measured, not re-derivable. Seconds, bytes."""
+
+    fit_seconds: float | None = None
+    score_seconds: float | None = None
+    images_per_second: float | None = None
+    peak_rss_bytes: int | None = None
+    device: str | None = None
+    precision: str | None = None
+
+
+class EnvironmentPart(_Part):
+    """Where it ran, without naming the host, the user or a path."""
+
+    python: str
+    platform: str
+    processor: str
+    packages: dict[str, str]
+    git_commit: str | None
+    dirty: bool | None
+
+
+class Record(_Part):
+    """record.json. ``metrics`` and ``files`` are empty unless ``status`` is ok."""
+
+    schema_: int = Field(SCHEMA, alias="schema")
+    cell: str
+    status: Status
+    reason: str
+    log_tail: str
+    task: TaskPart
+    detector: DetectorPart
+    seed: int
+    metrics: dict[str, MetricPart]
+    files: list[FilePart]
+    cost: CostPart
+    environment: EnvironmentPart
+
+    def to_json(self) -> bytes:
+        """Serialise as record.json holds it."""
+        return (self.model_dump_json(by_alias=True, indent=1) + "\n").encode()
+
+
+def read_record(path: Path) -> Record:
+    """Read a record.json.
+
+    Raises:
+        RecordError: it cannot be read, is damaged, or was written by a newer bench.
+
+    """
+    try:
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise RecordError(_explain(path, error)) from error
+    if record.schema_ != SCHEMA:
+        raise RecordError(f"{path} has schema {record.schema_}; this bench reads {SCHEMA}: install a newer bench")
+    return record
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    import json
+
+    try:
+        schema = json.loads(path.read_bytes())["schema"]
+    except (ValueError, KeyError, TypeError):
+        schema = SCHEMA
+    if isinstance(schema, int) and schema > SCHEMA:
+        return f"{path} has schema {schema}; this bench reads {SCHEMA}: install a newer bench"
+    first = error.errors()[0]
+    return f"{path} is damaged: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"

@@ -1,0 +1,104 @@
+"""From a cell's outcome to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.contracts import MetricSpec
+from bench.results.record import CostPart, DetectorPart, MetricPart, Record, TaskPart
+from bench.results.scores import scores_table, split_scores, to_parquet
+from bench.results.store import SCORES
+from bench.run.environment import describe_environment, redact
+from bench.run.evaluate import evaluate
+from bench.run.plan import Cell
+from bench.run.pool import Outcome
+from bench.run.reuse import Provenance
+
+
+def make_record(
+    cell: Cell,
+    outcome: Outcome,
+    provenance: Provenance,
+    metrics: Sequence[MetricSpec],
+    places: Mapping[str, Path],
+) -> tuple[Record, dict[str, bytes]]:
+    """Evaluate an outcome.
+
+    Args:
+        cell: what was run.
+        outcome: how it ended.
+        provenance: the detector's code and weights.
+        metrics: third-party metrics.
+        places: folders that must not be named in a record, by the word that replaces them.
+
+    Returns:
+        the record, and the files that belong beside it by name.
+
+    """
+    status, reason = outcome.status, outcome.reason
+    computed: dict[str, MetricPart] = {}
+    files: dict[str, bytes] = {}
+    scored = cell.task.manifest.of_role("tune", "test")
+    if outcome.scores is not None:
+        table = scores_table(scored, outcome.scores)
+        try:
+            computed = evaluate(split_scores(table), metrics)
+            files = {SCORES: to_parquet(table)}
+        except Exception as error:  # a third-party metric may raise anything
+            status, reason = "failed", f"evaluation: {type(error).__name__}: {error}"
+    record = Record(
+        schema=1,
+        cell=cell.id,
+        status=status,
+        reason=redact(reason, places),
+        log_tail="" if status == "ok" else redact(outcome.log_tail, places),
+        task=_task_part(cell),
+        detector=_detector_part(cell, provenance),
+        seed=cell.seed,
+        metrics=computed,
+        files=[],
+        cost=_cost(outcome, len(scored)),
+        environment=describe_environment(),
+    )
+    return record, files
+
+
+def _task_part(cell: Cell) -> TaskPart:
+    manifest = cell.task.manifest
+    return TaskPart(
+        name=manifest.task,
+        version=manifest.version,
+        edition=manifest.edition,
+        manifest_sha256=manifest.sha256,
+        grouping=manifest.grouping,
+        synthetic=cell.task.spec.synthetic,
+        counts=manifest.counts(),
+    )
+
+
+def _detector_part(cell: Cell, provenance: Provenance) -> DetectorPart:
+    variant, plugin = cell.variant, cell.variant.offer.plugin
+    return DetectorPart(
+        name=variant.spec.name,
+        version=variant.spec.version,
+        variant=variant.name,
+        config=variant.config.model_dump(mode="json"),
+        fields_set=sorted(variant.config.model_fields_set),
+        distribution=plugin.distribution,
+        distribution_version=plugin.version,
+        source_digest=provenance.source_digest,
+        pretrained=provenance.pretrained,
+    )
+
+
+def _cost(outcome: Outcome, images: int) -> CostPart:
+    seconds = outcome.score_seconds
+    return CostPart(
+        fit_seconds=outcome.fit_seconds,
+        score_seconds=seconds,
+        images_per_second=images / seconds if seconds else None,
+        peak_rss_bytes=outcome.peak_rss_bytes,
+        device=outcome.device,
+        precision=outcome.precision,
+    )

@@ -1,0 +1,208 @@
+"""One run, in a straight line: reuse what is finished, run the rest, write a record for each, tell the hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.decode import ImageMaps, prepare_images
+from bench.registry import Registry
+from bench.results.record import Record
+from bench.results.store import Store
+from bench.run.plan import Cell
+from bench.run.pool import Outcome, Request, run_jobs
+from bench.run.recording import make_record
+from bench.run.reuse import Provenance, provenance, unique_variants, why_recompute
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run: where images and records lie, and on what."""
+
+    cache: Path
+    data: Path | None
+    device: str = "auto"
+    jobs: int = 1
+    timeout: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A cell's process starts; ``note`` says why an older record of it was not reused."""
+
+    cell: Cell
+    note: str
+
+
+@dataclass(frozen=True)
+class CellProgress:
+    """A cell has come further."""
+
+    cell: Cell
+    phase: str
+    done: int
+    total: int
+    scalars: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CellFinished:
+    """A cell has its record."""
+
+    cell: Cell
+    record: Record
+    folder: Path
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Images of a task are being decoded."""
+
+    task: str
+    size: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class HookFailed:
+    """A notify hook of a plugin raised; the record was already written."""
+
+    hook: str
+    reason: str
+
+
+Event = CellStarted | CellProgress | CellFinished | Decoding | HookFailed
+Watch = Callable[[Event], None]
+
+
+def run_cells(cells: Sequence[Cell], registry: Registry, store: Store, options: RunOptions, watch: Watch) -> None:
+    """Run the cells and tell ``watch`` what happens; a failed cell is a record, never an exception.
+
+    Raises:
+        BenchError: before any training: images that cannot be read, or a results folder that cannot be written;
+            later only a full disk.
+        KeyboardInterrupt: after the cells in progress were recorded as interrupted.
+
+    """
+    store.check_writable()
+    sources = {(v.spec.name, v.name): provenance(v) for v in unique_variants(cells)}
+    run = _Run(sources, registry, store, options, watch, [])
+    todo = [cell for cell in cells if not run.reuse(cell)]
+    images = _decode(todo, options, watch)
+    for manifest in {cell.task.manifest.sha256: cell.task.manifest for cell in todo}.values():
+        store.write_manifest(manifest)
+    run.execute(todo, images)
+    run.notify("bench_run_finished", records=run.records)
+
+
+def _decode(cells: Sequence[Cell], options: RunOptions, watch: Watch) -> dict[tuple[str, int], ImageMaps]:
+    """Decode every task at every size that is asked for, before anything trains."""
+    images: dict[tuple[str, int], ImageMaps] = {}
+    for cell in cells:
+        task, size = cell.task, cell.variant.config.image_size
+        if (task.spec.name, size) not in images:
+
+            def tell(done: int, total: int, task: str = task.spec.name, size: int = size) -> None:
+                watch(Decoding(task, size, done, total))
+
+            maps = prepare_images(task.spec, task.manifest, size, options.cache, tell)
+            images[task.spec.name, size] = maps
+    return images
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every step of a run needs to know; ``records`` grows as cells end."""
+
+    sources: Mapping[tuple[str, str], Provenance]
+    registry: Registry
+    store: Store
+    options: RunOptions
+    watch: Watch
+    records: list[Record]
+
+    def provenance(self, cell: Cell) -> Provenance:
+        return self.sources[cell.variant.spec.name, cell.variant.name]
+
+    def find(self, cell: Cell) -> Record | None:
+        if self.options.force:
+            return None
+        return self.store.find(cell.task.spec.name, cell.variant.spec.name, cell.id)
+
+    def why_recompute(self, found: Record, cell: Cell) -> str:
+        return why_recompute(found, cell, self.provenance(cell), self.options.device)
+
+    def reuse(self, cell: Cell) -> bool:
+        """Take a finished record for this cell if it may stand for it."""
+        found = self.find(cell)
+        if found is None or self.why_recompute(found, cell):
+            return False
+        # The same configuration may have been run under another label.
+        named = found.detector.model_copy(update={"variant": cell.variant.name})
+        record = found.model_copy(update={"detector": named})
+        self.records.append(record)
+        self.watch(CellFinished(cell, record, self.store.folder_of(record), reused=True))
+        return True
+
+    def execute(self, cells: Sequence[Cell], images: Mapping[tuple[str, int], ImageMaps]) -> None:
+        """Run cells in processes and write a record for each."""
+        by_id = {cell.id: cell for cell in cells}
+        started: dict[str, Cell] = {}
+        events = run_jobs([self.request(cell, images) for cell in cells], self.options.jobs, self.options.timeout)
+        try:
+            for event in events:
+                cell = by_id[event.key]
+                if isinstance(event, Outcome):
+                    del started[cell.id]
+                    self.finish(cell, event)
+                elif event.phase == "start":
+                    started[cell.id] = cell
+                    found = self.find(cell)
+                    self.watch(CellStarted(cell, self.why_recompute(found, cell) if found else ""))
+                else:
+                    self.watch(CellProgress(cell, event.phase, event.done, event.total, event.scalars))
+        except KeyboardInterrupt:
+            events.close()  # kills what is running
+            for cell in started.values():
+                self.finish(cell, Outcome(cell.id, "interrupted", "the run was interrupted"))
+            raise
+        finally:
+            events.close()
+
+    def request(self, cell: Cell, images: Mapping[tuple[str, int], ImageMaps]) -> Request:
+        config, plugin = cell.variant.config, cell.variant.offer.plugin
+        maps = images[cell.task.spec.name, config.image_size]
+        return Request(
+            key=cell.id,
+            plugin=(plugin.name, plugin.module),
+            detector=cell.variant.spec.name,
+            config=config.model_dump(mode="json"),
+            seed=cell.seed,
+            device=self.options.device,
+            fit=maps.fit,
+            evaluate=maps.evaluate,
+            images=len(cell.task.manifest.of_role("tune", "test")),
+        )
+
+    def finish(self, cell: Cell, outcome: Outcome) -> None:
+        """Evaluate an outcome, write its record, and tell who wants to know."""
+        places = {"DATA": self.options.data, "CACHE": self.options.cache, "RESULTS": self.store.root}
+        known = {word: path for word, path in places.items() if path is not None}
+        metrics = [offer.spec for offer in self.registry.metrics.values()]
+        record, files = make_record(cell, outcome, self.provenance(cell), metrics, known)
+        record = self.store.write(record, files)
+        folder = self.store.folder_of(record)
+        self.records.append(record)
+        self.watch(CellFinished(cell, record, folder, reused=False))
+        self.notify("bench_cell_finished", record=record, folder=folder)
+
+    def notify(self, hook: str, **arguments: object) -> None:
+        """Call a notify hook of every plugin; one that raises costs nothing but a warning."""
+        try:
+            getattr(self.registry.manager.hook, hook)(**arguments)
+        except Exception as error:
+            self.watch(HookFailed(hook, f"{type(error).__name__}: {error}"))
