@@ -18,8 +18,8 @@ from bench.report.rows import Row
 from bench.results.record import TaskPart
 
 METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity")
-# Two lines a heading, so that a table fits a terminal of 80 columns.
-NARROW_HEADINGS = ("detector", "AUROC\n[95 % interval]", "AP", "sens. at\n95 % spec.", "fit", "images/s", "seeds")
+# Broken headings, so that a table fits a terminal of 80 columns.
+NARROW_HEADINGS = ("detector", "AUROC\n[95 % interval]", "AP", "sens.\nat 95 %\nspec.", "fit", "images\n/s", "seeds")
 HEADINGS = ("detector", "AUROC [95 % interval]", "AP", "sens. at 95 % spec.", "fit", "images/s", "seeds")
 
 
@@ -123,7 +123,7 @@ def _by_task(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
 
 
 def _rich_table(task: TaskPart, rows: Sequence[Row]) -> RenderableType:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(NARROW_HEADINGS):
         table.add_column(Text(heading), justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:

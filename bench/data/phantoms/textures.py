@@ -43,11 +43,13 @@ def step(distance: Field, softness: float) -> Field:
 
 
 def expose(image: Field, mean: float, deviation: float) -> Field:
-    """Scale to a given mean and standard deviation in grey levels.
+    """Scale to a given mean and standard deviation in grey levels, cut off at 0 and 255.
 
     What the lesion adds to either is taken away again, so that no detector can tell it by overall brightness.
     """
-    return _standardise(image) * deviation + mean
+    for _ in range(3):  # cutting off moves both a little: again, until it no longer matters
+        image = np.clip(_standardise(image) * deviation + mean, 0.0, 255.0)
+    return image
 
 
 def to_uint8(image: Field) -> NDArray[np.uint8]:
