@@ -64,8 +64,8 @@ def average_precision_interval(
 ) -> Interval:
     """Average precision with a stratified percentile bootstrap.
 
-    Few images make it too narrow: on binormal scores a nominal 95 % held the truth in about 85–90 % of samples of 20 + 20
-    and 50 + 50 images and in 91–95 % of those of 200 + 200 (``benchmarks/interval_coverage.py``).
+    Few images make it too narrow: on binormal scores a nominal 95 % held the truth in about 85–90 % of samples of
+    20 + 20 and 50 + 50 images and in 91–95 % of those of 200 + 200 (``benchmarks/interval_coverage.py``).
 
     Raises:
         ValueError: see :func:`bootstrap_interval`.

@@ -224,11 +224,32 @@ def test_a_seed_repeated_adds_nothing():
         assert several(labels, thrice)[:3] == pytest.approx(single(labels, scores[0])[:3], abs=1e-12)
 
 
-def test_seeds_that_cancel_leave_a_mean_without_variance():
-    labels, (scores,) = gaussian(9, 9, 0.0)
-    balanced = np.concatenate([scores[:9], scores[:9]])  # AUROC 1/2 both ways, whatever the images
-    found = auroc_over_seeds(labels, np.stack([balanced, -balanced]))
-    assert found[:3] == pytest.approx((0.5, 0.5, 0.5), abs=1e-6)
+@many
+@given(rankings(smallest=2, largest=6))
+def test_seeds_that_cancel_leave_a_mean_without_variance(ranking):
+    labels, (scores,) = ranking
+    anomalous, normal = scores[labels == 1], scores[labels == 0]
+    # Each anomalous score meets each anomalous image equally often, and so for the normal ones.
+    seeds = [
+        np.concatenate([np.roll(anomalous, i), np.roll(normal, j)])
+        for i in range(len(anomalous))
+        for j in range(len(normal))
+    ]
+    found = auroc_over_seeds(np.repeat([1, 0], [len(anomalous), len(normal)]), np.stack(seeds))
+    if 0 < found.value < 1:
+        assert found[:3] == pytest.approx((auroc(labels, scores),) * 3, abs=1e-6)
+    assert found.low <= found.value <= found.high
+
+
+def test_widening_for_seeds_stops_at_0_and_1():
+    labels = np.repeat([1, 0], [10, 10])
+    almost = np.arange(20.0, 0, -1)
+    almost[[9, 10]] = almost[[10, 9]]
+    found = average_precision_over_seeds(labels, np.stack([almost, almost, -almost]))
+    assert found.high == 1.0 and 0 < found.low < found.value
+    found = sensitivities_95(labels, np.stack([almost, -almost, -almost]))
+    assert found.low == 0.0 and found.value < found.high < 1
+    assert found.method.endswith("widened by seed variance")
 
 
 def test_average_precision_over_seeds_resamples_the_mean_and_widens_it():

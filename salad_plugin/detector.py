@@ -1,0 +1,146 @@
+"""SALAD as a detector: fit the networks, standardise the score terms, add them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench import Detector, DetectorError, RunContext
+from bench.contracts import Images
+from bench.torchkit import (
+    Standardiser,
+    autocast,
+    isolated_seed,
+    load_module_arrays,
+    module_arrays,
+    require_fitted,
+    score_in_batches,
+    split_normal,
+)
+from salad_plugin.config import SaladConfig
+from salad_plugin.losses import squared_distance, ssim
+from salad_plugin.networks import TRANSFORMS, Networks
+from salad_plugin.pretext import blanked_quarters, symmetry
+from salad_plugin.train import train
+
+
+@dataclass(frozen=True)
+class _Learned:
+    networks: Networks
+    center: Tensor
+    standardiser: Standardiser
+
+
+class SaladDetector(Detector[SaladConfig]):
+    """Zhao et al., IEEE TMI 2021; the score's exact form is inference (README.md)."""
+
+    _learned: _Learned | None = None
+
+    def fit(self, normal: Images, run: RunContext) -> Self:
+        """Train on most of uint8 (n, s, s, c); the held-out rest gives each score term its mean and deviation.
+
+        Raises:
+            DetectorError: training diverged, or all embeddings collapsed to one point.
+
+        """
+        training, held_out = split_normal(normal, self.config.held_out, run.seed)
+        with isolated_seed(run.seed) as generator:
+            networks = Networks.build(self.config, run.device)
+            center = train(self.config, networks, training, run, generator)
+        for module in networks.scoring().values():
+            module.eval()
+        raw = self._terms(networks, center, held_out, run)
+        if not np.isfinite(raw).all():
+            raise DetectorError(
+                "training diverged: score terms of held-out normals are not finite; lower learning_rate"
+            )
+        self._learned = _Learned(networks, center, Standardiser.of(raw))
+        return self
+
+    def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
+        """Add up the standardised terms: float64 (n,), about 0 for normal images."""
+        learned = require_fitted(self._learned, self)
+        return self._combine(learned.standardiser(self._terms(learned.networks, learned.center, images, run)))
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """Networks, center and standardiser."""
+        learned = require_fitted(self._learned, self)
+        arrays: dict[str, NDArray[Any]] = {
+            "center": learned.center.cpu().numpy(),
+            "standardiser.mean": learned.standardiser.mean,
+            "standardiser.std": learned.standardiser.std,
+        }
+        for name, module in learned.networks.scoring().items():
+            arrays |= module_arrays(module, name)
+        return arrays
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
+        """Take over networks, center and standardiser; they stay on the CPU until scoring."""
+        networks = Networks.build(self.config, "cpu")
+        for name, module in networks.scoring().items():
+            load_module_arrays(module, state, name)
+            module.eval()
+        standardiser = Standardiser(np.array(state["standardiser.mean"]), np.array(state["standardiser.std"]))
+        self._learned = _Learned(networks, torch.from_numpy(np.array(state["center"])), standardiser)
+        return self
+
+    def _columns(self) -> list[str]:
+        """Which score term each column of :meth:`_terms` belongs to; consistency has one per feature scale."""
+        scales = min(self.config.feature_levels, int(np.log2(self.config.image_size)) - 2)
+        counts = {"consistency": 1 + scales}
+        return [term for term in self.config.terms for _ in range(counts.get(term, 1))]
+
+    def _combine(self, standardised: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum over the terms; a term of several columns counts once, as their mean."""
+        columns = np.array(self._columns())
+        total: NDArray[np.float64] = sum(
+            (standardised[:, columns == term].mean(axis=1) for term in self.config.terms), np.zeros(len(standardised))
+        )
+        return total
+
+    def _terms(self, networks: Networks, center: Tensor, images: Images, run: RunContext) -> NDArray[np.float64]:
+        """Raw score terms, float64 (n, k), in the order of :meth:`_columns`."""
+        for module in networks.scoring().values():
+            module.to(run.device)
+        center = center.to(run.device)
+
+        def compute(x: Tensor) -> Tensor:
+            with autocast(run):
+                return torch.stack(self._batch_terms(networks, center, x), dim=1)
+
+        return score_in_batches(images, run, compute, self.config.batch_size)
+
+    def _batch_terms(self, networks: Networks, center: Tensor, x: Tensor) -> list[Tensor]:
+        z, features = networks.encoder(x)
+        translated = networks.decoder(z)
+        terms: dict[str, list[Tensor]] = {}
+        if "consistency" in self.config.terms:
+            again, features_again = networks.encoder(translated)
+            deepest = list(zip(features, features_again, strict=True))[-self.config.feature_levels or len(features) :]
+            terms["consistency"] = [squared_distance(z, again)] + [squared_distance(a, b) for a, b in deepest]
+        if "center" in self.config.terms:
+            terms["center"] = [squared_distance(z, center.expand_as(z))]
+        if "ssim" in self.config.terms:
+            terms["ssim"] = [1 - ssim(x, translated)]
+        if "pretext" in self.config.terms:
+            terms["pretext"] = [self._pretext_error(networks, x)]
+        return [column for term in self.config.terms for column in terms[term]]
+
+    def _pretext_error(self, networks: Networks, x: Tensor) -> Tensor:
+        """How badly the pretext task is solved on each image, averaged over all of its fixed versions."""
+        if networks.transform_head is None:
+            errors = []
+            for blanked, mask in blanked_quarters(x):
+                restored = networks.decoder(networks.encoder(blanked)[0]).float()
+                errors.append(((restored - x).abs() * mask).flatten(1).sum(dim=1) / (mask.sum() * x.shape[1]))
+            return torch.stack(errors).mean(dim=0)
+        guesses = networks.transform_head(networks.encoder(torch.cat([symmetry(x, t) for t in range(TRANSFORMS)]))[0])
+        labels = torch.arange(TRANSFORMS, device=x.device).repeat_interleave(len(x))
+        return F.cross_entropy(guesses.float(), labels, reduction="none").view(TRANSFORMS, -1).mean(dim=0)

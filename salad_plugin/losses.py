@@ -1,0 +1,76 @@
+"""Structure similarity, center constraint and adversarial losses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+WINDOW, SIGMA = 11, 1.5
+C1, C2 = 0.01**2, 0.03**2
+
+
+def _gaussian(device: torch.device) -> Tensor:
+    """Gaussian window, float32 (11,), summing to 1."""
+    offsets = torch.arange(WINDOW, dtype=torch.float32, device=device) - WINDOW // 2
+    weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    return weights / weights.sum()
+
+
+def _blur(images: Tensor) -> Tensor:
+    """Separable Gaussian average without padding: (n, 1, h, w) to (n, 1, h − 10, w − 10)."""
+    window = _gaussian(images.device)
+    return F.conv2d(F.conv2d(images, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean structural similarity of image pairs.
+
+    Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", IEEE TIP 2004: 11 × 11
+    Gaussian window with σ = 1.5, K1 = 0.01, K2 = 0.03, valid positions only.
+
+    Args:
+        x: float32 (n, c, h, w) in [-1, 1]; mapped to [0, 1] here.
+        y: likewise.
+
+    Returns:
+        float32 (n,), 1 for equal images.
+
+    """
+    n, c, h, w = x.shape
+    x, y = ((image.float().reshape(n * c, 1, h, w) + 1) / 2 for image in (x, y))
+    # One pass over all five moments keeps the small convolutions busy.
+    moments = _blur(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
+    mean_x, mean_y, square_x, square_y, product = moments
+    variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
+    covariance = product - mean_x * mean_y
+    similarity = ((2 * mean_x * mean_y + C1) * (2 * covariance + C2)) / (
+        (mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2)
+    )
+    return similarity.reshape(n, -1).mean(dim=1)
+
+
+def squared_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean squared difference of each pair, over all but the first dimension: float32 (n,)."""
+    return (a.float() - b.float()).square().flatten(1).mean(dim=1)
+
+
+def guarded_center(embeddings: Tensor, margin: float = 0.1) -> Tensor:
+    """Mean embedding of normals, (latent,), with no coordinate closer to 0 than ``margin``.
+
+    A coordinate at 0 could be matched by weights of 0, the trivial solution (Ruff et al., "Deep One-Class
+    Classification", ICML 2018, section 3.3 and their code).
+    """
+    center = embeddings.mean(dim=0)
+    near = center.abs() < margin
+    return torch.where(near, torch.where(center < 0, -margin, margin), center)
+
+
+def fools(judged: Tensor) -> Tensor:
+    """Least-squares loss of the one who is judged (Mao et al. 2017): steadier here than cross-entropy. Our choice."""
+    return (judged.float() - 1).square().mean()
+
+
+def tells_apart(real: Tensor, fake: Tensor) -> Tensor:
+    """Least-squares loss of the discriminator."""
+    return 0.5 * ((real.float() - 1).square().mean() + fake.float().square().mean())
