@@ -14,9 +14,9 @@ class SaladConfig(DetectorConfig):
     """Weights of reconstruction, consistency and adversarial terms start from GANomaly's 50 / 1 / 1."""
 
     image_size: int = Field(64, ge=32, le=256, description="side in pixels; a power of two")
-    width: int = Field(32, ge=4, le=256, description="channels of the first convolution; doubled at every scale")
+    width: int = Field(16, ge=4, le=256, description="channels of the first convolution; doubled at every scale")
     latent: int = Field(64, ge=2, le=1024, description="length of the latent vector")
-    epochs: int = Field(40, ge=1, description="passes over the images that are not held out")
+    epochs: int = Field(32, ge=1, description="passes over the images that are not held out")
     batch_size: int = Field(32, ge=4, description="images a step")
     learning_rate: float = Field(2e-4, gt=0, description="of Adam, for all networks")
     beta1: float = Field(0.5, ge=0, lt=1, description="first moment of Adam; the second is 0.999")

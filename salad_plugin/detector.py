@@ -112,17 +112,18 @@ class SaladDetector(Detector[SaladConfig]):
         center = center.to(run.device)
 
         def compute(x: Tensor) -> Tensor:
-            with autocast(run):
-                return torch.stack(self._batch_terms(networks, center, x), dim=1)
+            return torch.stack(self._batch_terms(networks, center, x, run), dim=1)
 
         return score_in_batches(images, run, compute, self.config.batch_size)
 
-    def _batch_terms(self, networks: Networks, center: Tensor, x: Tensor) -> list[Tensor]:
-        z, features = networks.encoder(x)
-        translated = networks.decoder(z)
+    def _batch_terms(self, networks: Networks, center: Tensor, x: Tensor, run: RunContext) -> list[Tensor]:
+        # Networks compute in the run's precision; differences of their outputs are taken in float32.
+        with autocast(run):
+            z, features = networks.encoder(x)
+            translated = networks.decoder(z)
+            again, features_again = networks.encoder(translated)
         terms: dict[str, list[Tensor]] = {}
         if "consistency" in self.config.terms:
-            again, features_again = networks.encoder(translated)
             deepest = list(zip(features, features_again, strict=True))[-self.config.feature_levels or len(features) :]
             terms["consistency"] = [squared_distance(z, again)] + [squared_distance(a, b) for a, b in deepest]
         if "center" in self.config.terms:
@@ -130,17 +131,20 @@ class SaladDetector(Detector[SaladConfig]):
         if "ssim" in self.config.terms:
             terms["ssim"] = [1 - ssim(x, translated)]
         if "pretext" in self.config.terms:
-            terms["pretext"] = [self._pretext_error(networks, x)]
+            terms["pretext"] = [self._pretext_error(networks, x, run)]
         return [column for term in self.config.terms for column in terms[term]]
 
-    def _pretext_error(self, networks: Networks, x: Tensor) -> Tensor:
+    def _pretext_error(self, networks: Networks, x: Tensor, run: RunContext) -> Tensor:
         """How badly the pretext task is solved on each image, averaged over all of its fixed versions."""
         if networks.transform_head is None:
             errors = []
             for blanked, mask in blanked_quarters(x):
-                restored = networks.decoder(networks.encoder(blanked)[0]).float()
+                with autocast(run):
+                    restored = networks.decoder(networks.encoder(blanked)[0]).float()
                 errors.append(((restored - x).abs() * mask).flatten(1).sum(dim=1) / (mask.sum() * x.shape[1]))
             return torch.stack(errors).mean(dim=0)
-        guesses = networks.transform_head(networks.encoder(torch.cat([symmetry(x, t) for t in range(TRANSFORMS)]))[0])
+        versions = torch.cat([symmetry(x, label) for label in range(TRANSFORMS)])
+        with autocast(run):
+            guesses = networks.transform_head(networks.encoder(versions)[0])
         labels = torch.arange(TRANSFORMS, device=x.device).repeat_interleave(len(x))
         return F.cross_entropy(guesses.float(), labels, reduction="none").view(TRANSFORMS, -1).mean(dim=0)

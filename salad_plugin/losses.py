@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
 
 
-def _gaussian(device: torch.device) -> Tensor:
-    """Gaussian window, float32 (11,), summing to 1."""
-    offsets = torch.arange(WINDOW, dtype=torch.float32, device=device) - WINDOW // 2
-    weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
-    return weights / weights.sum()
+def _gaussian_band(size: int, device: torch.device) -> Tensor:
+    """Gaussian averages of a signal as a matrix: float32 (size − 10, size), each row summing to 1.
+
+    On one channel a matrix product is several times faster than a convolution with an 11-wide kernel.
+    """
+    offsets = torch.arange(size, device=device) - torch.arange(size - WINDOW + 1, device=device).view(-1, 1)
+    weights = torch.exp(-((offsets - WINDOW // 2) ** 2) / (2 * SIGMA**2))
+    weights = weights * ((offsets >= 0) & (offsets < WINDOW))
+    return weights / weights.sum(dim=1, keepdim=True)
 
 
 def _blur(images: Tensor) -> Tensor:
-    """Separable Gaussian average without padding: (n, 1, h, w) to (n, 1, h − 10, w − 10)."""
-    window = _gaussian(images.device)
-    return F.conv2d(F.conv2d(images, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
+    """Separable Gaussian average without padding: (n, h, w) to (n, h − 10, w − 10)."""
+    rows, columns = (_gaussian_band(size, images.device) for size in images.shape[1:])
+    return rows @ images @ columns.T
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
@@ -38,7 +41,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 
     """
     n, c, h, w = x.shape
-    x, y = ((image.float().reshape(n * c, 1, h, w) + 1) / 2 for image in (x, y))
+    x, y = ((image.float().reshape(n * c, h, w) + 1) / 2 for image in (x, y))
     # One pass over all five moments keeps the small convolutions busy.
     moments = _blur(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
     mean_x, mean_y, square_x, square_y, product = moments

@@ -112,7 +112,11 @@ def _escape(cell: str) -> str:
 def print_tables(rows: Sequence[Row], console: Console) -> None:
     """Print one table per task."""
     for task, own in _by_task(rows):
-        console.print(_rich_table(task, own))
+        table = _rich_table(own)
+        console.print(Text(describe_task(task), style="bold"))
+        # A narrow terminal wraps the lines; cutting numbers off would be worse.
+        console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)
+        console.print(_notes(own))
 
 
 def _by_task(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
@@ -122,18 +126,22 @@ def _by_task(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
     return [(own[0].task, own) for own in groups.values()]
 
 
-def _rich_table(task: TaskPart, rows: Sequence[Row]) -> RenderableType:
+def _rich_table(rows: Sequence[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for number, heading in enumerate(NARROW_HEADINGS):
         table.add_column(Text(heading), justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in _cells(row)))
+    return table
+
+
+def _notes(rows: Sequence[Row]) -> RenderableType:
+    """Why cells failed, and which rows build on pretrained weights."""
     failures = [
         Text(f"{row.name}, seed {_seeds(row)}: {row.status}: {row.reason}", style="red") for row in rows if row.reason
     ]
     note = pretrained_note(rows)
-    notes = [Text(note, style="dim")] if note else []
-    return Group(Text(describe_task(task), style="bold"), table, *failures, *notes, Text(""))
+    return Group(*failures, *([Text(note, style="dim")] if note else []), Text(""))
 
 
 def pretrained_note(rows: Sequence[Row]) -> str:

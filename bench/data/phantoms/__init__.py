@@ -54,6 +54,7 @@ OCT_PHANTOM = TaskSpec(
     layout=LAYOUT,
     build=oct_phantom_files,
     synthetic=True,
+    editions={"2d31c5c0dd78c3a44d64c0041e9ad1ffd0bbaa3fd5776cddcdecb8573cbc02e8": "drawn-1"},
 )
 
 CXR_PHANTOM = TaskSpec(
@@ -67,4 +68,5 @@ CXR_PHANTOM = TaskSpec(
     layout=LAYOUT,
     build=cxr_phantom_files,
     synthetic=True,
+    editions={"17ca3a34e4c463d7bc5de293f524a72d7527875e2929454fb56ce74151f5a298": "drawn-1"},
 )
