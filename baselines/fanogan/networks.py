@@ -64,8 +64,8 @@ class ResidualUp(nn.Module):
         y = F.interpolate(F.relu(self.norm1(x)), scale_factor=2.0)
         y = self.conv2(F.relu(self.norm2(self.conv1(y))))
         # A 1 × 1 convolution and repeating pixels commute; this order takes a quarter of the work.
-        shortcut: Tensor = F.interpolate(self.shortcut(x), scale_factor=2.0)
-        return y + shortcut
+        total: Tensor = y + F.interpolate(self.shortcut(x), scale_factor=2.0)
+        return total
 
 
 class ResidualDown(nn.Module):
