@@ -153,8 +153,8 @@ class DetectorSpec:
         citation: paper, authors, year, venue.
         config: returns the configuration class.
         load: returns the detector class.
-        presets: named sets of configuration values; ``smoke``, which runs in seconds, is required, ``default`` is ``{}``
-            unless given.
+        presets: named sets of configuration values; ``smoke``, which runs in seconds, is required, ``default`` is
+            ``{}`` unless given.
         resources: what it needs, in words.
         pretrained: the weights that a configuration builds on.
         stochastic: False if the seed cannot change a score; then one seed is run whatever is asked for.

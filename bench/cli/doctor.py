@@ -38,9 +38,9 @@ def doctor(data: DataOption = None, as_json: JsonOption = False, no_plugin: Bloc
 def examine(registry: Registry, data: Path | None) -> tuple[dict[str, Any], bool]:
     """Gather the facts, and whether everything that is installed can be used."""
     from bench.files import cache_folder, check_writable
-    from bench.run.environment import package_versions, processor_name
+    from bench.run.environment import describe_torch, package_versions, processor_name
 
-    torch, healthy = _torch()
+    torch, healthy = describe_torch()
     cache = cache_folder()
     try:
         check_writable(cache)
@@ -63,22 +63,6 @@ def examine(registry: Registry, data: Path | None) -> tuple[dict[str, Any], bool
         "plugins": plugins,
     }
     return facts, healthy and all(plugin.status != "broken" for plugin in registry.plugins)
-
-
-def _torch() -> tuple[dict[str, str], bool]:
-    try:
-        import torch
-
-        from bench.torchkit import resolve_device, resolve_precision
-    except Exception as error:  # a broken installation may raise anything
-        return {"torch": f"cannot be imported: {type(error).__name__}: {error}"}, False
-    device = resolve_device("auto")
-    name = torch.cuda.get_device_name() if device == "cuda" else device
-    return {
-        "torch": torch.__version__,
-        "device": f"{name} (--device auto), precision {resolve_precision(device)}",
-        "threads": str(torch.get_num_threads()),
-    }, True
 
 
 def _tasks(registry: Registry, data: Path | None) -> dict[str, str]:

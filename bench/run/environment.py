@@ -65,6 +65,23 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def describe_torch() -> tuple[dict[str, str], bool]:
+    """Version, device, precision and threads of torch, and whether it can be used at all."""
+    try:
+        import torch
+
+        from bench.torchkit import resolve_device, resolve_precision
+    except Exception as error:  # a broken installation may raise anything
+        return {"torch": f"cannot be imported: {type(error).__name__}: {error}"}, False
+    device = resolve_device("auto")
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    return {
+        "torch": torch.__version__,
+        "device": f"{name} (--device auto), precision {resolve_precision(device)}",
+        "threads": str(torch.get_num_threads()),
+    }, True
+
+
 def _git_state(folder: Path) -> tuple[str | None, bool | None]:
     if not (folder / ".git").exists():
         return None, None
