@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from bench.errors import StorageError
@@ -65,7 +66,8 @@ def check_writable(folder: Path, needed_bytes: int = 1 << 20) -> None:
                 f"cannot write {folder}: {free / 1e6:.0f} MB are free, {needed_bytes / 1e6:.0f} MB are needed"
             )
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
 
 
 def cache_folder() -> Path:

@@ -46,7 +46,7 @@ def test_unknown_field_names_the_nearest(run_toy: Run) -> None:
     ("assignment", "words"),
     [
         ("toy.power=much", ("power", "much")),
-        ("toy.image_size=4", ("image_size", "4")),
+        ("toy.channels=2", ("channels", "2")),
         ("power=2", ("DETECTOR.FIELD=VALUE",)),
         ("salad.epochs=2", ("salad", "not among --detectors")),
     ],

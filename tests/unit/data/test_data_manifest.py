@@ -175,7 +175,7 @@ def test_sixteen_bit_png(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.full((20, 20), 257 * 10 * (number + 1), np.uint16)).save(path)
         role, label = ("fit", 0) if number < 6 else ("test", number - 6)
-        files.append(ImageFile(path, label, "X", "same", role))  # type: ignore[arg-type]
+        files.append(ImageFile(path, label, "X", f"p{number}", role))  # type: ignore[arg-type]
     task = spec(files)
     made = index_task(task, tmp_path, tmp_path / "cache")
     maps = prepare_images(task, made, 8, tmp_path / "cache")
