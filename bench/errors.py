@@ -15,7 +15,8 @@
     ├── DetectorError               1   a detector broke its contract (it ends one cell, never a run)
     │   ├── NotFittedError          1   scoring was asked for before fit or load_state
     │   └── BadScoresError          1   scores that are not finite, or not one per image
-    └── RecordError                 1   a record that is damaged, of a newer schema, or does not match its files
+    └── RecordError                 1   a record that is damaged, or does not match its files
+        └── NewerRecordError        1   a record that a newer bench wrote, and that this one must not touch
 """
 
 from __future__ import annotations
@@ -91,4 +92,8 @@ class BadScoresError(DetectorError):
 
 
 class RecordError(BenchError):
-    """A record that is damaged, of a newer schema, or does not match its files."""
+    """A record that is damaged, or does not match its files."""
+
+
+class NewerRecordError(RecordError):
+    """A record that a newer bench wrote, and that this one must not touch."""

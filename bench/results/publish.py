@@ -57,6 +57,7 @@ def verify_cell(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple[Recor
         RecordError: anything that does not agree, all of it named.
 
     """
+    folder = folder.resolve()
     record = read_record(folder / RECORD)
     manifest = _manifest(folder, record)
     if record.status != "ok":

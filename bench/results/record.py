@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bench.errors import RecordError
+from bench.errors import NewerRecordError, RecordError
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Status = Literal["ok", "failed", "skipped", "timeout", "oom", "interrupted"]
 
 
@@ -84,7 +85,7 @@ class EnvironmentPart(_Part):
 class Record(_Part):
     """record.json. ``metrics`` and ``files`` are empty unless ``status`` is ok."""
 
-    schema_: int = Field(SCHEMA, alias="schema")
+    schema_: Literal[1] = Field(SCHEMA, alias="schema")
     cell: str
     status: Status
     reason: str
@@ -106,7 +107,8 @@ def read_record(path: Path) -> Record:
     """Read a record.json.
 
     Raises:
-        RecordError: it cannot be read, is damaged, or was written by a newer bench.
+        NewerRecordError: it was written by a newer bench.
+        RecordError: it cannot be read, or is damaged.
 
     """
     try:
@@ -114,20 +116,19 @@ def read_record(path: Path) -> Record:
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        raise RecordError(_explain(path, error)) from error
-    if record.schema_ != SCHEMA:
-        raise RecordError(f"{path} has schema {record.schema_}; this bench reads {SCHEMA}: install a newer bench")
+        if (schema := _schema(path)) > SCHEMA:
+            text = f"{path} has schema {schema}; this bench reads {SCHEMA}: install a newer bench"
+            raise NewerRecordError(text) from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise RecordError(f"{path} is damaged: {where}: {first['msg']}") from error
     return record
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    import json
-
+def _schema(path: Path) -> int:
+    """The schema that a record says it has; 0 if it does not say."""
     try:
         schema = json.loads(path.read_bytes())["schema"]
     except (ValueError, KeyError, TypeError):
-        schema = SCHEMA
-    if isinstance(schema, int) and schema > SCHEMA:
-        return f"{path} has schema {schema}; this bench reads {SCHEMA}: install a newer bench"
-    first = error.errors()[0]
-    return f"{path} is damaged: {'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+        return 0
+    return schema if isinstance(schema, int) else 0

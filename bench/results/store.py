@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from bench.data.manifest import Manifest
-from bench.errors import RecordError
+from bench.errors import NewerRecordError, RecordError
 from bench.files import check_writable, storage_error, write_atomically
 from bench.results.record import FilePart, Record, read_record
 
@@ -33,11 +33,29 @@ class Store:
         return self.root / "runs" / task / detector / cell
 
     def find(self, task: str, detector: str, cell: str) -> Record | None:
-        """Return the record of a cell, or None if there is none that can be read."""
+        """Return the record of a cell, or None if there is none that can be read.
+
+        Raises:
+            NewerRecordError: there is one that a newer bench wrote, which must not be overwritten.
+
+        """
         try:
             return read_record(self.cell_folder(task, detector, cell) / RECORD)
+        except NewerRecordError:
+            raise
         except RecordError:
             return None
+
+    def has_files_of(self, record: Record) -> bool:
+        """Whether every file that a record lists lies beside it, unchanged."""
+        folder = self.folder_of(record)
+        for file in record.files:
+            try:
+                if sha256((folder / file.path).read_bytes()).hexdigest() != file.sha256:
+                    return False
+            except OSError:
+                return False
+        return True
 
     def folder_of(self, record: Record) -> Path:
         """Folder of the cell that a record belongs to."""

@@ -89,6 +89,10 @@ def run_cells(cells: Sequence[Cell], registry: Registry, store: Store, options: 
 
     """
     store.check_writable()
+    if options.device not in ("auto", "cpu"):
+        from bench.torchkit import resolve_device
+
+        resolve_device(options.device)  # refused now rather than by every cell
     sources = {(v.spec.name, v.name): provenance(v) for v in unique_variants(cells)}
     run = _Run(sources, registry, store, options, watch, [])
     todo = [cell for cell in cells if not run.reuse(cell)]
@@ -134,6 +138,8 @@ class _Run:
         return self.store.find(cell.task.spec.name, cell.variant.spec.name, cell.id)
 
     def why_recompute(self, found: Record, cell: Cell) -> str:
+        if not self.store.has_files_of(found):
+            return "its scores are missing or damaged"
         return why_recompute(found, cell, self.provenance(cell), self.options.device)
 
     def reuse(self, cell: Cell) -> bool:

@@ -198,3 +198,34 @@ def test_real_images_split_as_published(bench: Bench) -> None:
     normals = manifest[manifest["label"] == 0].dropna(subset="patient")
     roles = [set(group) for _, group in normals.groupby("patient")["role"]]
     assert not any({"fit", "tune"} <= found or ("test" in found and len(found) > 1) for found in roles)
+
+
+def test_damaged_scores_are_computed_again(bench: Bench, run_toy: Run) -> None:
+    bench.add_plugin("toy", toy_detector("toy"))
+    run_toy("--detectors", "toy")
+    (scores,) = bench.results.glob("runs/*/*/*/scores.parquet")
+    good = scores.read_bytes()
+    scores.write_bytes(good[:100])
+    done = run_toy("--detectors", "toy")
+    assert done.returncode == 0, done.stderr
+    assert "its scores are missing or damaged" in done.stderr
+    assert scores.read_bytes() == good
+
+
+def test_record_of_a_newer_bench_is_never_touched(bench: Bench, run_toy: Run) -> None:
+    bench.add_plugin("toy", toy_detector("toy"))
+    run_toy("--detectors", "toy")
+    (path,) = bench.results.glob("runs/*/*/*/record.json")
+    newer = json.dumps({**json.loads(path.read_text()), "schema": 2, "mood": "good"})
+    path.write_text(newer)
+    done = run_toy("--detectors", "toy")
+    assert done.returncode == 1
+    assert "install a newer bench" in done.stderr
+    assert path.read_text() == newer
+
+
+def test_device_that_is_not_there_is_refused_before_training(run_toy: Run) -> None:
+    done = run_toy("--detectors", "mean-intensity", "--device", "cuda:99")
+    assert done.returncode == 3
+    assert "no device 'cuda:99'" in done.stderr
+    assert run_toy("--detectors", "mean-intensity", "--device", "gpu").returncode == 2

@@ -60,7 +60,8 @@ def test_weight_of_zero_removes_the_term(tmp_path: Path, field: str, loss: str) 
         torch.manual_seed(0)
         networks = Networks.build(config, "cpu")
         made, _ = generator_step(config, networks, x, center, run_context(tmp_path), torch.Generator().manual_seed(0))
-    XX
+
+        return float(getattr(made, loss).detach())
 
     assert step(TINY) > 0
     assert step(TINY.model_copy(update={field: 0.0})) == 0
