@@ -114,8 +114,11 @@ def print_tables(rows: Sequence[Row], console: Console) -> None:
     for task, own in _by_task(rows):
         table = _rich_table(own)
         console.print(Text(describe_task(task), style="bold"))
+        screen = console.width
         # A narrow terminal wraps the lines; cutting numbers off would be worse.
-        console.print(table, width=max(console.width, console.measure(table).maximum), crop=False)
+        console.width = max(screen, console.measure(table, options=console.options.update(width=1000)).maximum)
+        console.print(table)
+        console.width = screen
         console.print(_notes(own))
 
 

@@ -1,0 +1,76 @@
+"""Records and scores made by hand, for tests that need no run."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data.manifest import Entry
+from bench.results.record import CostPart, DetectorPart, EnvironmentPart, Record, TaskPart
+from bench.results.scores import scores_table, split_scores, to_parquet
+from bench.results.store import SCORES, Store
+from bench.run.evaluate import evaluate
+
+N = 40
+
+
+def entries(n: int = N) -> list[Entry]:
+    """``n`` test images, half of them anomalous, and a tenth as many tune images."""
+    made = []
+    for number in range(n + n // 10):
+        digest = sha256(str(number).encode()).hexdigest()[:16]
+        role = "test" if number < n else "tune"
+        label = number % 2 if role == "test" else 0
+        made.append(Entry(digest, Path("nowhere"), f"p{number}", role, label, "X", None, None))  # type: ignore[arg-type]
+    return sorted(made, key=lambda entry: entry.id)
+
+
+def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
+    """Write a finished (or, with ``status=``, another) record into a store and return it."""
+    given = entries()
+    rng = np.random.default_rng([seed, len(changes.get("detector", "toy"))])
+    scores = np.array([entry.label for entry in given]) * changes.pop("gap", 1.0) + rng.normal(size=len(given))
+    table = scores_table(given, scores)
+    status = changes.pop("status", "ok")
+    name, version = changes.pop("detector", "toy"), changes.pop("version", "1")
+    variant, task = changes.pop("variant", "default"), changes.pop("task", "chest-xray")
+    cell = sha256(f"{task}{name}{version}{variant}{seed}".encode()).hexdigest()[:16]
+    record = Record(
+        schema=1,
+        cell=cell,
+        status=status,
+        reason=changes.pop("reason", ""),
+        log_tail="",
+        task=TaskPart(
+            name=task,
+            version="1",
+            edition="toy",
+            manifest_sha256="0" * 64,
+            grouping="patient",
+            synthetic=False,
+            counts={"fit": {"normal": 9, "anomalous": 0}, "test": {"normal": N // 2, "anomalous": N // 2}},
+        ),
+        detector=DetectorPart(
+            name=name,
+            version=version,
+            variant=variant,
+            config={},
+            fields_set=[],
+            distribution="d",
+            distribution_version="1",
+            source_digest="s",
+            pretrained=changes.pop("pretrained", []),
+        ),
+        seed=seed,
+        metrics=evaluate(split_scores(table)) if status == "ok" else {},
+        files=[],
+        cost=CostPart(fit_seconds=10.0 + seed, score_seconds=1.0, images_per_second=44.0, device="cpu"),
+        environment=EnvironmentPart(
+            python="3", platform="p", processor="c", packages={}, git_commit=None, dirty=None
+        ),
+    )  # fmt: skip
+    assert not changes, changes
+    return store.write(record, {SCORES: to_parquet(table)} if status == "ok" else {})
