@@ -4,10 +4,14 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from bench.cli import app
 from tests.conftest import ROOT, Bench
 
 DOCUMENTS = sorted(
@@ -22,47 +26,77 @@ def blocks(path: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
 
 
+def split_commands(lines: list[str]) -> list[list[str]]:
+    """The words of every ``bench …`` among shell lines, without comments."""
+    parts = [part.strip() for line in lines for part in line.partition("#")[0].split("&&")]
+    return [part.split() for part in parts if part.startswith("bench ")]
+
+
 def commands(path: Path) -> list[list[str]]:
-    """Every ``bench …`` line in the shell blocks of a document, without comments."""
-    lines = [line.partition("#")[0].strip() for block in blocks(path, "bash") for line in block.splitlines()]
-    return [line.split() for line in lines if line.startswith("bench ")]
+    """Every command of ``bench`` in the shell blocks of a document."""
+    return split_commands([line for block in blocks(path, "bash") for line in block.splitlines()])
+
+
+def mentions(path: Path) -> list[list[str]]:
+    """Every command of ``bench`` that a document mentions, in shell blocks or in running text."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.S)
+    return commands(path) + split_commands(re.findall(r"`(bench [^`]+)`", text))
+
+
+def command_of(words: list[str]) -> tuple[list[str], Any, list[str]]:
+    """Split ``bench leaderboard table results`` into the names of commands, the innermost command, and the rest."""
+    command, names, rest = get_command(app), ["bench"], words[1:]
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, names, rest = command.commands[rest[0]], [*names, rest[0]], rest[1:]
+    return names, command, rest
 
 
 def test_guide_example_works_as_written(bench: Bench) -> None:
     guide = ROOT / "plugins" / "README.md"
     (module,), (project,) = blocks(guide, "python"), blocks(guide, "toml")
-    (entry,) = re.findall(r'\[project\.entry-points\.bench\]\n(\w+) = "(\w+)"', project)
-    info = bench.folder / "site" / "median_detector-1.0.dist-info"
+    parsed = tomllib.loads(project)
+    name, version = parsed["project"]["name"], parsed["project"]["version"]
+    ((entry, target),) = parsed["project"]["entry-points"]["bench"].items()
+    info = bench.folder / "site" / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: median-detector\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[bench]\n{entry[0]} = {entry[1]}\n")
-    (bench.folder / "site" / f"{entry[1]}.py").write_text(module)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[bench]\n{entry} = {target}\n")
+    (bench.folder / "site" / f"{target}.py").write_text(module)
     plugins = {plugin["name"]: plugin for plugin in json.loads(bench("list", "plugins", "--json").stdout)["plugins"]}
-    assert plugins["median"]["status"] == "ok"
-    shown = [line for line in commands(guide) if line[1] in ("show", "run")]
+    assert plugins[entry]["status"] == "ok", plugins[entry]["reason"]
+    assert plugins[entry]["detectors"] == ["median"]
+    runs = [words[1:] for words in commands(guide) if words[1] == "run"]
+    assert runs
+    for arguments in runs:
+        (row,) = bench.rows(*arguments[1:], "--tasks", "oct-phantom", "--results", str(bench.results))
+        assert (row["detector"], row["status"]) == ("median", "ok"), row["reason"]
+    variants = {record["detector"]["variant"] for record in bench.records()}
+    assert variants == {"smoke", "linear"}
+    shown = [words for words in commands(guide) if words[1] in ("list", "show")]
     assert shown
-    for line in shown:
-        arguments = [word.replace("median,salad", "median") for word in line[1:]]
-        done = bench(*arguments)
+    for words in shown:
+        done = bench(*words[1:])
         assert done.returncode == 0, done.stderr
-    assert {record["status"] for record in bench.records()} == {"ok"}
+        assert "median" in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_exists_with_its_options(name: str) -> None:
-    from typer.main import get_command
-
-    from bench.cli import app
-
-    root = get_command(app)
-    for words in commands(ROOT / name):
-        command, rest = root, words[1:]
-        while rest and hasattr(command, "commands") and rest[0] in command.commands:
-            command, rest = command.commands[rest[0]], rest[1:]
-        assert command is not root or not rest or rest[0].startswith("-"), f"{name}: no command {' '.join(words)}"
+    for words in mentions(ROOT / name):
+        _, command, rest = command_of(words)
+        is_group = hasattr(command, "commands")
+        assert not is_group or not rest or rest[0].startswith("-"), f"{name}: no command {' '.join(words)}"
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        given = {word for word in rest if word.startswith("--")}
+        given = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert given <= known, f"{name}: {' '.join(words)}: {given - known}"
+
+
+def test_every_command_that_is_mentioned_has_help(bench: Bench) -> None:
+    found = {tuple(command_of(words)[0][1:]) for name in NAMES for words in mentions(ROOT / name)}
+    assert {("run",), ("list",), ("show",), ("publish",), ("leaderboard", "table")} <= found
+    for names in sorted(found):
+        done = bench(*names, "--help")
+        assert done.returncode == 0, (names, done.stderr)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,7 +22,7 @@ from bench.contracts import Images, TaskSpec
 from bench.data.index import bad_images_text
 from bench.data.manifest import Entry, Manifest
 from bench.errors import BadImagesError, DataChangedError
-from bench.files import storage_error
+from bench.files import check_writable, storage_error
 
 DECODER = "1"
 """Part of every cache key; bumped when the same file would decode to other pixels."""
@@ -65,6 +65,7 @@ def prepare_images(
     parts = {"fit": manifest.of_role("fit"), "evaluate": manifest.of_role("tune", "test")}
     if _is_complete(folder, {name: len(entries) for name, entries in parts.items()}, size):
         return maps
+    check_writable(cache, sum(len(entries) for entries in parts.values()) * size * size + (1 << 20))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{key}-"))
@@ -178,8 +179,3 @@ def to_grey(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _shrink(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
-
-
-def decoded_bytes(entries: Sequence[Entry], size: int) -> int:
-    """Bytes that the decoded images take on disk."""
-    return len(entries) * size * size
