@@ -17,13 +17,13 @@ def publish(
     no_plugin: BlockOption = None,
 ) -> None:
     """Verify records (hashes, images, every metric recomputed) and copy them into results/; all of them or none."""
-    from bench.results.publish import find_cells, publish_cell, verify_cell
+    from bench.results.publish import check_publishable, find_cells, publish_cell
     from bench.results.store import Store
 
     metrics = [offer.spec for offer in open_registry(no_plugin).metrics.values()]
     folders = find_cells(runs, Store(results))
     for folder in folders:
-        verify_cell(folder, metrics)
+        check_publishable(folder, metrics)
     target = Store(to)
     target.check_writable()
     for folder in folders:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.files import write_atomically
 from bench.metrics import roc_curve
-from bench.report.rows import Row
+from bench.report.rows import Row, by_edition
 from bench.report.table import prevalence, with_interval
 
 GRID = np.linspace(0.0, 1.0, 501)
@@ -23,18 +23,21 @@ DASHES = ("-", "--", ":", "-.")
 def write_roc_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draw the rows of each task into ``folder/<task>.png`` and ``.svg``; several seeds as their mean curve.
 
+    Editions of one task are never drawn together: where there are several, their names follow the task's.
+
     Raises:
         StorageError: the folder cannot be written.
 
     """
     written = []
-    for task in dict.fromkeys(row.task.name for row in rows):
-        own = [row for row in rows if row.task.name == task and row.scores is not None]
-        if own:
-            for suffix, content in _draw(own).items():
-                path = folder / f"{task}.{suffix}"
-                write_atomically(path, content)
-                written.append(path)
+    editions = by_edition([row for row in rows if row.scores is not None])
+    names = [task.name for task, _ in editions]
+    for task, own in editions:
+        name = task.name if names.count(task.name) == 1 else f"{task.name}-{task.edition}"
+        for suffix, content in _draw(own).items():
+            path = folder / f"{name}.{suffix}"
+            write_atomically(path, content)
+            written.append(path)
     return written
 
 

@@ -95,6 +95,14 @@ def make_rows(found: Iterable[tuple[Path, Record]]) -> list[Row]:
     return sorted(rows, key=lambda row: (order[row.task.name], -(row.auroc.value if row.auroc else -1.0), row.name))
 
 
+def by_edition(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
+    """Group rows that may be compared: one task, one version, one edition."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.task.name, row.task.version, row.task.manifest_sha256), []).append(row)
+    return [(own[0].task, own) for own in groups.values()]
+
+
 def _row(group: Sequence[tuple[Path, Record]]) -> Row:
     record = group[0][1]
     seeds = tuple(one.seed for _, one in group)

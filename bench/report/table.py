@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.metrics import Interval
-from bench.report.rows import Row
+from bench.report.rows import Row, by_edition
 from bench.results.record import TaskPart
 
 METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity")
@@ -43,16 +43,17 @@ def describe_task(task: TaskPart) -> str:
 
 def as_json(rows: Sequence[Row]) -> str:
     """Return the rows as one JSON object; values of a failed row are null."""
-    tasks = {
-        row.task.name: {
-            "version": row.task.version,
-            "edition": row.task.edition,
-            "synthetic": row.task.synthetic,
-            "counts": row.task.counts,
-            "prevalence": prevalence(row.task),
+    tasks = [
+        {
+            "name": task.name,
+            "version": task.version,
+            "edition": task.edition,
+            "synthetic": task.synthetic,
+            "counts": task.counts,
+            "prevalence": prevalence(task),
         }
-        for row in rows
-    }
+        for task, _ in by_edition(rows)
+    ]
     return json.dumps({"rows": [_plain(row) for row in rows], "tasks": tasks}, indent=1)
 
 
@@ -98,7 +99,7 @@ def _flat(plain: dict[str, Any]) -> dict[str, Any]:
 def as_markdown(rows: Sequence[Row]) -> str:
     """Return one Markdown table per task."""
     parts = []
-    for task, own in _by_task(rows):
+    for task, own in by_edition(rows):
         lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in own]
         parts.append("\n".join([*lines, *(["", note] if (note := pretrained_note(own)) else [])]))
@@ -111,7 +112,7 @@ def _escape(cell: str) -> str:
 
 def print_tables(rows: Sequence[Row], console: Console) -> None:
     """Print one table per task."""
-    for task, own in _by_task(rows):
+    for task, own in by_edition(rows):
         table = _rich_table(own)
         console.print(Text(describe_task(task), style="bold"))
         screen = console.width
@@ -120,13 +121,6 @@ def print_tables(rows: Sequence[Row], console: Console) -> None:
         console.print(table)
         console.width = screen
         console.print(_notes(own))
-
-
-def _by_task(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.task.name, row.task.version, row.task.manifest_sha256), []).append(row)
-    return [(own[0].task, own) for own in groups.values()]
 
 
 def _rich_table(rows: Sequence[Row]) -> Table:

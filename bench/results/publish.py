@@ -117,6 +117,21 @@ def _against_metrics(record: Record, table: pd.DataFrame, specs: Sequence[Metric
     return problems
 
 
+def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple[Record, dict[str, bytes], bytes]:
+    """Verify a cell, and refuse kinds of records that say nothing.
+
+    Raises:
+        RecordError: it does not verify, it is a smoke test, or it was interrupted.
+
+    """
+    record, files, manifest = verify_cell(folder, metrics)
+    if record.detector.variant == "smoke":
+        raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
+    if record.status == "interrupted":
+        raise RecordError(f"{folder.name}: it was interrupted: run it again")
+    return record, files, manifest
+
+
 def publish_cell(folder: Path, target: Store, metrics: Sequence[MetricSpec] = ()) -> Record:
     """Verify a cell and copy its record, scores and manifest.
 
@@ -125,11 +140,7 @@ def publish_cell(folder: Path, target: Store, metrics: Sequence[MetricSpec] = ()
         StorageError: the target cannot be written.
 
     """
-    record, files, manifest = verify_cell(folder, metrics)
-    if record.detector.variant == "smoke":
-        raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
-    if record.status == "interrupted":
-        raise RecordError(f"{folder.name}: it was interrupted: run it again")
+    record, files, manifest = check_publishable(folder, metrics)
     path = target.root / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"
     if not path.exists():
         write_atomically(path, manifest)

@@ -110,8 +110,9 @@ def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> G
             for key, _ in selector.select(_patience(running)):
                 job = running[key.fd]
                 chunk = os.read(key.fd, 1 << 16)
-                if chunk:
-                    yield from _listen(job, chunk)
+                yield from _listen(job, chunk)
+                # The guard's word is the end: a process that the detector detached may hold the pipe open for ever.
+                if chunk and "exit" not in job.said:
                     continue
                 selector.unregister(key.fileobj)
                 del running[key.fd]

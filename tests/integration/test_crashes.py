@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,24 @@ def test_timeout_kills_the_cell_and_all_that_it_started(bench: Bench, run_toy: R
     assert done.returncode == 1
     statuses = {row["detector"]: row["status"] for row in json.loads(done.stdout)["rows"]}
     assert statuses == {"slow": "timeout", "good": "ok"}
+    assert _gone(int(marker.read_text()))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a guard adopt detached processes")
+def test_detached_processes_neither_outlive_nor_delay_their_cell(bench: Bench, run_toy: Run, tmp_path: Path) -> None:
+    marker = tmp_path / "daemon.pid"
+    daemon = f"""import os, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                open({str(marker)!r}, "w").write(str(os.getpid())); time.sleep(600)
+            os._exit(0)
+        time.sleep(0.5)"""
+    bench.add_plugin("toy", toy_detector("toy", fit=daemon))
+    started = time.monotonic()
+    done = run_toy("--detectors", "toy", "--json")
+    assert time.monotonic() - started < 60
+    assert json.loads(done.stdout)["rows"][0]["status"] == "ok", done.stderr
     assert _gone(int(marker.read_text()))
 
 

@@ -189,7 +189,7 @@ def test_real_images_split_as_published(bench: Bench) -> None:
     data = shared_data()
     done = bench("run", "--detectors", "mean-intensity", "--tasks", "chest-xray", "--data", str(data), "--json")
     assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)["tasks"]["chest-xray"]["counts"]
+    counts = json.loads(done.stdout)["tasks"][0]["counts"]
     assert counts["test"] == {"normal": 234, "anomalous": 390}
     assert counts["fit"]["normal"] + counts["tune"]["normal"] == 1349
     assert counts["pool"] == {"normal": 0, "anomalous": 3883}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_json_csv_and_markdown(store: Store) -> None:
     plain = json.loads(table.as_json(made))
     assert plain["rows"][1]["auroc"] == {"value": None, "low": None, "high": None}
     assert plain["rows"][1]["fit_seconds"] is None
-    assert plain["tasks"]["chest-xray"]["prevalence"] == 0.5
+    assert plain["tasks"][0]["prevalence"] == 0.5
     lines = list(csv.DictReader(io.StringIO(table.as_csv(made))))
     assert float(lines[0]["auroc"]) == plain["rows"][0]["auroc"]["value"]
     assert lines[1]["reason"] == "too | slow"
@@ -122,3 +123,12 @@ def test_curves_are_written_and_repeat(store: Store, tmp_path: Path) -> None:
     second = {path.name: path.read_bytes() for path in write_roc_curves(rows(store), tmp_path / "two")}
     assert set(first) == {"chest-xray.png", "chest-xray.svg"}
     assert first == second
+
+
+def test_editions_are_never_drawn_or_listed_together(store: Store, tmp_path: Path) -> None:
+    add_record(store)
+    (row,) = rows(store)
+    other = replace(row, task=row.task.model_copy(update={"manifest_sha256": "1" * 64, "edition": "other"}))
+    names = {path.name for path in write_roc_curves([row, other], tmp_path)}
+    assert names == {f"chest-xray-{edition}.{suffix}" for edition in ("toy", "other") for suffix in ("png", "svg")}
+    assert [task["edition"] for task in json.loads(table.as_json([row, other]))["tasks"]] == ["toy", "other"]
