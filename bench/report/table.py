@@ -102,12 +102,12 @@ def as_markdown(rows: Sequence[Row]) -> str:
     for task, own in by_edition(rows):
         lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in own]
-        parts.append("\n".join([*lines, *(["", note] if (note := pretrained_note(own)) else [])]))
+        parts.append("\n".join([*lines, *(["", _escape(note)] if (note := pretrained_note(own)) else [])]))
     return "\n\n".join(parts) + "\n"
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return cell.replace("|", "\\|").replace("*", "\\*")
 
 
 def print_tables(rows: Sequence[Row], console: Console) -> None:
