@@ -89,6 +89,6 @@ def _draw(rows: Sequence[Row]) -> dict[str, bytes]:
         for suffix in ("png", "svg"):
             buffer = io.BytesIO()
             metadata = {"Date": None} if suffix == "svg" else {"Software": None}
-            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata)
+            figure.savefig(buffer, format=suffix, dpi=150, metadata=metadata, bbox_inches="tight")
             pictures[suffix] = buffer.getvalue()
     return pictures
