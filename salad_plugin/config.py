@@ -35,7 +35,7 @@ class SaladConfig(DetectorConfig):
         "transform", description="self-supervised task: none, transform (predict), restore (corrupted)"
     )
     pretext_weight: float = Field(
-        1.0, ge=0, description="of the transform prediction; restore changes the input instead"
+        1.0, ge=0, description="of the transform prediction; without effect on restore, which changes the input instead"
     )
     center_warmup: float = Field(0.1, ge=0, lt=1, description="share of the training before c is measured")
 
@@ -52,9 +52,26 @@ class SaladConfig(DetectorConfig):
             raise ValueError(f"image_size {self.image_size} is no power of two")
         if len(set(self.score_terms)) != len(self.score_terms):
             raise ValueError("a score term is named twice")
+        if not self.terms:
+            raise ValueError("the only score term is the pretext error, and there is no pretext task")
+        if not self.learns:
+            raise ValueError("every weight that trains the encoder from the first step on is 0")
         return self
+
+    @property
+    def predicts(self) -> bool:
+        """Whether a head learns to predict transformations."""
+        return self.pretext == "transform" and self.pretext_weight > 0
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learned before the center is measured; the center constraint only starts there."""
+        weights = (self.pixel_weight, self.ssim_weight, self.consistency_weight, self.cycle_weight)
+        adversarial = (self.image_adversarial_weight, self.latent_adversarial_weight)
+        return any(weights) or any(adversarial) or self.predicts
 
     @property
     def terms(self) -> tuple[ScoreTerm, ...]:
         """The score terms that exist: without a pretext task there is no pretext error."""
-        return tuple(term for term in self.score_terms if term != "pretext" or self.pretext != "none")
+        solved = self.predicts or self.pretext == "restore"
+        return tuple(term for term in self.score_terms if term != "pretext" or solved)

@@ -30,6 +30,8 @@ from salad_plugin.networks import TRANSFORMS, Networks
 from salad_plugin.pretext import blanked_quarters, symmetry
 from salad_plugin.train import train
 
+COLLAPSED = 1e-4
+
 
 @dataclass(frozen=True)
 class _Learned:
@@ -57,6 +59,7 @@ class SaladDetector(Detector[SaladConfig]):
         for module in networks.scoring().values():
             module.eval()
         raw = self._terms(networks, center, held_out, run)
+        self._refuse_collapse(networks, held_out, run)
         if not np.isfinite(raw).all():
             raise DetectorError(
                 "training diverged: score terms of held-out normals are not finite; lower learning_rate"
@@ -114,7 +117,20 @@ class SaladDetector(Detector[SaladConfig]):
         def compute(x: Tensor) -> Tensor:
             return torch.stack(self._batch_terms(networks, center, x, run), dim=1)
 
-        return score_in_batches(images, run, compute, self.config.batch_size)
+        terms = score_in_batches(images, run, compute, self.config.batch_size)
+        return terms.reshape(len(images), len(self._columns()))
+
+    def _refuse_collapse(self, networks: Networks, held_out: Images, run: RunContext) -> None:
+        """Raise DetectorError where different images have one embedding: the center constraint's trivial solution.
+
+        In float32 whatever the run's precision, whose rounding alone would look like a spread.
+        """
+        z = score_in_batches(held_out, run, lambda x: networks.encoder(x)[0], self.config.batch_size, "check")
+        spread, size = z.std(axis=0).max(), np.sqrt(np.square(z).mean())
+        if spread < COLLAPSED * size and (held_out != held_out[:1]).any():
+            raise DetectorError(
+                f"all embeddings collapsed to one point (spread {spread:.1e} at size {size:.1e}); lower center_weight"
+            )
 
     def _batch_terms(self, networks: Networks, center: Tensor, x: Tensor, run: RunContext) -> list[Tensor]:
         # Networks compute in the run's precision; differences of their outputs are taken in float32.

@@ -101,14 +101,12 @@ class Networks:
     @classmethod
     def build(cls, config: SaladConfig, device: str) -> Networks:
         """Build freshly initialised networks on a device."""
-        predicts = config.pretext == "transform"
-
         networks = cls(
             Encoder(config),
             Decoder(config),
             image_discriminator(config) if config.image_adversarial_weight else None,
             latent_discriminator(config) if config.latent_adversarial_weight else None,
-            nn.Linear(config.latent, TRANSFORMS) if predicts else None,
+            nn.Linear(config.latent, TRANSFORMS) if config.predicts else None,
         )
         for module in (*networks.scoring().values(), *networks.discriminators()):
             module.apply(_initialise).to(device).to(memory_format=torch.channels_last)
