@@ -57,7 +57,7 @@ def until_training(arguments: list[str], cwd: Path) -> float:
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
-        if "fit" in line or "train" in line or "AUROC" in line:
+        if "fit begins" in line:
             break
     passed = time.perf_counter() - started
     process.communicate()

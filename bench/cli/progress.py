@@ -99,6 +99,8 @@ class PlainDisplay(Display):
         if isinstance(event, CellStarted):
             self.line(f"{cell_name(event.cell)}: started")
             self._last = time.monotonic()
+        elif isinstance(event, CellProgress) and event.total == 0:
+            self.line(f"{cell_name(event.cell)}: {event.phase} begins")
         elif isinstance(event, CellProgress):
             self._now_and_then(
                 f"{cell_name(event.cell)}: {event.phase} {event.done}/{event.total} {scalars_text(event)}".rstrip()

@@ -12,7 +12,6 @@ from bench.results.record import Record
 from bench.results.store import Store
 from bench.run.plan import Cell
 from bench.run.pool import Outcome, Request, run_jobs
-from bench.run.recording import make_record
 from bench.run.reuse import Provenance, provenance, unique_variants, why_recompute
 
 
@@ -196,6 +195,8 @@ class _Run:
 
     def finish(self, cell: Cell, outcome: Outcome) -> None:
         """Evaluate an outcome, write its record, and tell who wants to know."""
+        from bench.run.recording import make_record  # pandas takes 0.4 s, in which the first cell is already loading
+
         places = {"DATA": self.options.data, "CACHE": self.options.cache, "RESULTS": self.store.root}
         known = {word: path for word, path in places.items() if path is not None}
         metrics = [offer.spec for offer in self.registry.metrics.values()]
