@@ -177,6 +177,8 @@ def _check_spec(spec: Any, kind: str, wanted: type[AnySpec]) -> None:
         raise PluginProblem(f"it offers a {type(spec).__name__} as a {kind}, not a bench.{wanted.__name__}")
     if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", spec.name):
         raise PluginProblem(f"{kind} name {spec.name!r}: use lower-case letters, digits and hyphens")
+    if isinstance(spec, MetricSpec) and spec.name in ("auroc", "average_precision", "sensitivity_at_95_specificity"):
+        raise PluginProblem(f"metric '{spec.name}' is built in: choose another name")
     if isinstance(spec, DetectorSpec):
         if spec.api != API:
             raise PluginProblem(
