@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def make_rows(found: Iterable[tuple[Path, Record]]) -> list[Row]:
             detector.version,
             detector.variant,
             *ending,
+            json.dumps(detector.config, sort_keys=True),
         )
         groups.setdefault(key, []).append((folder, record))
     rows = [_row(sorted(group, key=lambda item: item[1].seed)) for group in groups.values()]
