@@ -64,7 +64,12 @@ class DataChangedError(EnvironmentProblem):
 
 
 class BadImagesError(EnvironmentProblem):
-    """Images that cannot be read; the text names all of them."""
+    """Images that cannot be read; the text names all of them, and ``bad`` is what was found: ``PATH: reason``."""
+
+    def __init__(self, bad: Iterable[str]) -> None:
+        self.bad = tuple(sorted(bad))
+        lines = "\n  ".join(self.bad)
+        super().__init__(f"{len(self.bad)} image(s) cannot be read:\n  {lines}\nDownload them again, or remove them.")
 
 
 class BadTaskError(EnvironmentProblem):

@@ -115,15 +115,20 @@ def load_plugin(point: EntryPoint, manager: pluggy.PluginManager) -> tuple[Plugi
     try:
         module = point.load()
         described = replace(described, import_seconds=time.perf_counter() - started)
-        hooks = _register(module, point.name, manager)
+        hooks = _register(module, _key(point), manager)
         specs = _collect(module, manager)
     except (Exception, SystemExit) as error:
-        if manager.has_plugin(point.name):
-            manager.unregister(name=point.name)
+        if manager.has_plugin(_key(point)):
+            manager.unregister(name=_key(point))
         seconds = described.import_seconds or time.perf_counter() - started
         return replace(described, status="broken", reason=_reason(error), import_seconds=seconds), ()
     offers = tuple((KINDS[hook][0], spec.name) for hook, found in specs.items() for spec in found)
     return replace(described, hooks=hooks, offers=offers), tuple(spec for found in specs.values() for spec in found)
+
+
+def _key(point: EntryPoint) -> str:
+    """Name for pluggy: two distributions may well call their entry points alike."""
+    return f"{point.name} = {point.value}"
 
 
 def _described(point: EntryPoint, status: Literal["ok", "broken", "blocked"], reason: str) -> Plugin:
@@ -187,6 +192,10 @@ def _check_spec(spec: Any, kind: str, wanted: type[AnySpec]) -> None:
             )
         if "smoke" not in spec.presets:
             raise PluginProblem(f"detector '{spec.name}' has no preset 'smoke', which is required")
+        try:
+            spec.pretrained(spec.config()())
+        except (Exception, SystemExit) as error:
+            raise PluginProblem(f"detector '{spec.name}': its default configuration fails: {_reason(error)}") from error
 
 
 def _assemble(loaded: list[tuple[Plugin, tuple[AnySpec, ...]]], manager: pluggy.PluginManager) -> Registry:

@@ -102,7 +102,8 @@ class Toy(bench.Detector):
 @bench.hookimpl
 def bench_detectors():
     return [bench.DetectorSpec(name="{name}", version="1", summary="distance to the mean image", citation="none",
-            config=lambda: Config, load=lambda: Toy, presets={{"smoke": {{}}}}, torch=False, stochastic={stochastic})]
+            config=lambda: Config, load=lambda: Toy, presets={{"smoke": {{"image_size": 8}}}}, torch=False,
+            stochastic={stochastic})]
 """
 
 

@@ -31,7 +31,7 @@ SPEC = DetectorSpec(
     "Technometrics 21(3), 1979",
     config=_config,
     load=_load,
-    presets={"smoke": {"components": 8}},
+    presets={"smoke": {"components": 8}, "paper": {}},
     resources="a CPU core; 8 bytes a pixel of all normal images",
     stochastic=False,
     torch=False,

@@ -59,5 +59,8 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as ending:
-        return ending.code if isinstance(ending.code, int) else 0
+        if isinstance(ending.code, str):  # a plugin's sys.exit("text")
+            typer.echo(ending.code, err=True)
+            return 1
+        return ending.code or 0
     return 0

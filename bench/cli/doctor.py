@@ -66,6 +66,8 @@ def examine(registry: Registry, data: Path | None) -> tuple[dict[str, Any], bool
 
 
 def _tasks(registry: Registry, data: Path | None) -> dict[str, str]:
+    from bench.data.index import list_files
+
     states = {}
     for name, offer in sorted(registry.tasks.items()):
         if offer.spec.synthetic:
@@ -74,7 +76,7 @@ def _tasks(registry: Registry, data: Path | None) -> dict[str, str]:
             states[name] = f"no data folder given; download: {offer.spec.url}"
         else:
             try:
-                states[name] = f"found: {len(offer.spec.build(data.resolve())):,} images"
+                states[name] = f"found: {len(list_files(offer.spec, data.resolve())):,} images"
             except BenchError as error:
                 states[name] = f"{str(error).splitlines()[0]}; download: {offer.spec.url}"
     return states

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from bench.run.plan import Cell
-from bench.run.runner import CellFinished, CellProgress, CellStarted, Decoding, Event, HookFailed
+from bench.run.runner import CellFinished, CellProgress, CellStarted, Decoding, Event, HookFailed, MetricFailed
 
 PLAIN_INTERVAL = 15.0
 
@@ -74,7 +74,9 @@ class Display:
         elif isinstance(event, CellStarted) and event.note:
             self.line(f"{cell_name(event.cell)}: computed again, since {event.note}")
         elif isinstance(event, HookFailed):
-            self.line(f"warning: a plugin's {event.hook} failed: {event.reason}", "yellow")
+            self.line(f"warning: {event.hook} failed: {event.reason}", "yellow")
+        elif isinstance(event, MetricFailed):
+            self.line(f"warning: {cell_name(event.cell)}: {event.reason}", "yellow")
 
     def _ending(self, event: CellFinished) -> str:
         record, count = event.record, f"[{len(self.finished)}/{self.cells}] {cell_name(event.cell)}"
@@ -89,6 +91,10 @@ class PlainDisplay(Display):
 
     _last = 0.0
 
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._begun: set[str] = set()
+
     def hashing(self, task: str, done: int, total: int) -> None:
         """Say so when it takes long."""
         self._now_and_then(f"{task}: checking files {done}/{total}")
@@ -99,7 +105,8 @@ class PlainDisplay(Display):
         if isinstance(event, CellStarted):
             self.line(f"{cell_name(event.cell)}: started")
             self._last = time.monotonic()
-        elif isinstance(event, CellProgress) and event.total == 0:
+        elif isinstance(event, CellProgress) and event.cell.id not in self._begun:
+            self._begun.add(event.cell.id)
             self.line(f"{cell_name(event.cell)}: {event.phase} begins")
         elif isinstance(event, CellProgress):
             self._now_and_then(

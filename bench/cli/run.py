@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry, split_names
-from bench.errors import DataMissingError, UsageError
+from bench.errors import BadImagesError, BenchError, DataMissingError, UsageError
 
 if TYPE_CHECKING:
     from bench.cli.progress import Display
@@ -74,19 +74,40 @@ def run(
     store = Store(results)
     store.check_writable()
     with make_display() as display:
-        found = [_open_task(spec, options.data, options.cache, accept_data_changes, display) for spec in specs]
+        found = _open_tasks(specs, options.data, options.cache, accept_data_changes, display)
         cells = make_cells(variants, found, seeds)
         display.plan(len(cells))
-        interrupted = False
+        ending: KeyboardInterrupt | BenchError | None = None
         try:
             run_cells(cells, registry, store, options, display.watch)
-        except KeyboardInterrupt:
-            interrupted = True
-    _report(display, registry, results, as_json, as_csv)
-    if interrupted:
-        raise typer.Exit(130)
+        except (KeyboardInterrupt, BenchError) as error:
+            ending = error  # what has finished until now is reported all the same
+    if display.finished or ending is None:
+        _report(display, registry, results, as_json, as_csv)
+    if ending is not None:
+        raise ending
     if any(event.record.status != "ok" for event in display.finished):
         raise typer.Exit(1)
+
+
+def _open_tasks(
+    specs: Sequence[TaskSpec], data: Path | None, cache: Path, accept: bool, display: Display
+) -> list[TaskImages]:
+    """Find every task's images; if files of any task cannot be read, one error names those of all tasks."""
+    from bench.data.decode import undecodable
+
+    found: list[TaskImages] = []
+    bad: list[str] = []
+    for spec in specs:
+        try:
+            found.append(_open_task(spec, data, cache, accept, display))
+        except BadImagesError as error:
+            bad += error.bad
+    if bad:
+        for task in found:
+            bad += undecodable(task.spec, [entry.path for entry in task.manifest.entries])
+        raise BadImagesError(bad)
+    return found
 
 
 def _open_task(spec: TaskSpec, data: Path | None, cache: Path, accept: bool, display: Display) -> TaskImages:
@@ -122,13 +143,13 @@ def _report(display: Display, registry: Registry, results: Path, as_json: bool, 
     from bench.report.rows import make_rows
 
     rows = make_rows((event.folder, event.record) for event in display.finished)
-    pictures = write_roc_curves(rows, results / "roc")
     if as_json:
         typer.echo(table.as_json(rows))
     elif as_csv:
         typer.echo(table.as_csv(rows), nl=False)
     else:
         table.print_tables(rows, Console(soft_wrap=False))
+    pictures = write_roc_curves(rows, results / "roc")  # last: a full disk costs the pictures, not the table
     _say_where(rows, results, pictures, registry)
 
 

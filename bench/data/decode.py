@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.contracts import Images, TaskSpec
-from bench.data.index import bad_images_text
 from bench.data.manifest import Entry, Manifest
 from bench.errors import BadImagesError, DataChangedError
 from bench.files import check_writable, storage_error
 
-DECODER = "1"
-"""Part of every cache key; bumped when the same file would decode to other pixels."""
+DECODER = "2"
+"""Part of every cache key and cell id; bumped when the same file would decode to other pixels."""
 
 
 @dataclass(frozen=True)
@@ -142,26 +141,57 @@ def _decode_all(
                     progress(done, total)
             images.flush()
     if bad:
-        raise BadImagesError(bad_images_text(sorted(bad), _common_folder(parts)))
+        raise BadImagesError(bad)
     if changed:
         raise DataChangedError("files changed while they were read:\n  " + "\n  ".join(sorted(changed)))
 
 
-def _common_folder(parts: dict[str, tuple[Entry, ...]]) -> Path:
-    return Path(os.path.commonpath([entry.path.parent for entries in parts.values() for entry in entries]))
+def undecodable(
+    spec: TaskSpec, paths: Sequence[Path], progress: Callable[[int, int], None] = lambda done, total: None
+) -> list[str]:
+    """Try to decode files and return those that fail: ``PATH: reason``."""
+
+    def attempt(path: Path) -> str:
+        try:
+            _decode_file(spec, path, path.read_bytes())
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            return f"{path}: {error or type(error).__name__}"
+        return ""
+
+    bad = []
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for done, reason in enumerate(threads.map(attempt, paths), start=1):
+            bad += [reason] * bool(reason)
+            if done % 100 == 0 or done == len(paths):
+                progress(done, len(paths))
+    return bad
 
 
 def _decode(spec: TaskSpec, entry: Entry, size: int) -> NDArray[np.uint8]:
-    """Decode one file to uint8 (size, size)."""
+    """Decode one image to uint8 (size, size), making sure that it is the file that was hashed."""
     content = entry.path.read_bytes()
     if sha256(content).hexdigest()[:16] != entry.id[:16]:
         raise DataChangedError(str(entry.path))
+    shrunk = _decode_file(spec, entry.path, content).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(shrunk, np.uint8)
+
+
+def _decode_file(spec: TaskSpec, path: Path, content: bytes) -> Image.Image:
+    """Decode one file to an 8-bit grey picture.
+
+    Raises:
+        ValueError: pixels whose range nothing states: 32-bit integers and floating point.
+
+    """
     if spec.decode is not None:
-        return _shrink(Image.fromarray(to_grey(spec.decode(entry.path))), size)
+        return Image.fromarray(to_grey(spec.decode(path)))
     with Image.open(io.BytesIO(content)) as image:
-        if image.mode.startswith("I;16"):
-            return _shrink(Image.fromarray(to_grey(np.asarray(image, np.uint16))), size)
-        return _shrink(image.convert("L"), size)
+        # Pillow opens 16-bit PGM (and, in older versions, PNG) as 32-bit integers, and clips both when it converts.
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG")):
+            return Image.fromarray(to_grey(np.asarray(image).astype(np.uint16)))
+        if image.mode in ("I", "F"):
+            raise ValueError("32-bit pixels, whose range is unknown: convert them to 8 or 16 bits")
+        return image.convert("L")
 
 
 def to_grey(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -175,7 +205,3 @@ def to_grey(array: NDArray[Any]) -> NDArray[np.uint8]:
         raise ValueError(f"decoded to {array.dtype} {array.shape}; expected uint8 or uint16 (h, w) or (h, w, c)")
     values = array.astype(np.float64) / (257 if array.dtype == np.uint16 else 1)
     return np.rint(values.mean(axis=2) if values.ndim == 3 else values).astype(np.uint8)
-
-
-def _shrink(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.uint8)

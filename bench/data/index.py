@@ -10,9 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.contracts import TaskSpec
+from bench.contracts import ImageFile, TaskSpec
+from bench.data.decode import undecodable
 from bench.data.manifest import Manifest, build_manifest
-from bench.errors import BadImagesError, BadTaskError, DataChangedError
+from bench.errors import BadImagesError, BadTaskError, BenchError, DataChangedError, PluginProblem, StorageError
 from bench.files import write_atomically
 
 
@@ -44,18 +45,23 @@ def index_task(
     Raises:
         DataMissingError: the task's folders are not there.
         DataChangedError: files were added, removed or changed since the folder was first indexed.
-        BadImagesError: empty or unreadable files, all of them named.
+        BadImagesError: empty or unreadable files, all of them named, and with them those that cannot be decoded.
         BadTaskError: the images make no benchmark.
+        PluginProblem: the task's own code failed.
 
     """
     root = (cache / "phantoms" if spec.synthetic else data).resolve()
-    files = spec.build(root)
+    files = list_files(spec, root)
     paths = sorted({path for file in files for path in (file.path, file.mask) if path is not None})
     if len({file.path for file in files}) != len(files):
         raise BadTaskError(f"task '{spec.name}' lists a file twice")
     memory = cache / "index" / f"{spec.name}-{spec.version}-{sha256(os.fsencode(root)).hexdigest()[:12]}.json"
     before = _load(memory)
-    now = _hash_files(paths, root, before, progress)
+    now, bad = _hash_files(paths, root, before, progress)
+    if bad:
+        # The run ends here anyway, so take the time to find those that do not decode as well: one list, one repair.
+        bad += undecodable(spec, [file.path for file in files if _name(file.path, root) in now], progress)
+        raise BadImagesError(bad)
     changes = _changes(before, now) if before and not spec.synthetic else []
     if changes and not accept_changes:
         raise DataChangedError(
@@ -69,6 +75,16 @@ def index_task(
     return build_manifest(spec, files, {path: now[_name(path, root)].sha256 for path in paths})
 
 
+def list_files(spec: TaskSpec, root: Path) -> list[ImageFile]:
+    """Have a task list its images below ``root``; what goes wrong in its code is told as its fault."""
+    try:
+        return list(spec.build(root))
+    except BenchError:
+        raise
+    except Exception as error:
+        raise PluginProblem(f"task '{spec.name}' failed to list its images: {type(error).__name__}: {error}") from error
+
+
 def _name(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
@@ -79,13 +95,16 @@ def _load(memory: Path) -> dict[str, Known]:
         return {name: Known(*known) for name, known in stored.items()}
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise StorageError(f"cannot read {memory}: {error.strerror}: remove it, or name another BENCH_CACHE") from error
     except (ValueError, TypeError, AttributeError):  # damaged: hashing again costs seconds, trusting it could cost more
         return {}
 
 
 def _hash_files(
     paths: list[Path], root: Path, before: dict[str, Known], progress: Callable[[int, int], None]
-) -> dict[str, Known]:
+) -> tuple[dict[str, Known], list[str]]:
+    """Hash every file that the index does not know already; returns those, and the bad ones with their reasons."""
     bad: list[str] = []
 
     def look(path: Path) -> tuple[str, Known | None]:
@@ -94,13 +113,13 @@ def _hash_files(
             status = path.stat()
             known = before.get(name)
             if status.st_size == 0:
-                bad.append(f"{name}: empty file")
+                bad.append(f"{path}: empty file")
                 return name, None
             if known and (known.size, known.modified_ns) == (status.st_size, status.st_mtime_ns):
                 return name, known
             return name, Known(status.st_size, status.st_mtime_ns, sha256(path.read_bytes()).hexdigest())
         except OSError as error:
-            bad.append(f"{name}: {error.strerror}")
+            bad.append(f"{path}: {error.strerror}")
             return name, None
 
     found: dict[str, Known] = {}
@@ -110,15 +129,7 @@ def _hash_files(
                 found[name] = known
             if done % 500 == 0 or done == len(paths):
                 progress(done, len(paths))
-    if bad:
-        raise BadImagesError(bad_images_text(sorted(bad), root))
-    return found
-
-
-def bad_images_text(bad: list[str], root: Path) -> str:
-    """Name every image that cannot be read, and what to do about it."""
-    lines = "\n  ".join(bad)
-    return f"{len(bad)} image(s) below {root} cannot be read:\n  {lines}\nDownload them again, or remove them."
+    return found, bad
 
 
 def _changes(before: dict[str, Known], now: dict[str, Known]) -> list[str]:

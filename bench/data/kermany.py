@@ -33,7 +33,8 @@ def chest_xray_files(data: Path) -> Sequence[ImageFile]:
     for split in ("train", "val", "test"):
         for category in ("NORMAL", "PNEUMONIA"):
             # Mendeley's own archive has no val folder: Kaggle's was cut from its train folder.
-            for path in _images(root / split / category, required=split != "val"):
+            folder = root / split / category
+            for path in _images(folder, required=split != "val" or folder.is_dir()):
                 patient = chest_patient(split, path.name)
                 files.append(_image(path, split, category, patient))
     return files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -56,13 +56,18 @@ class Manifest:
         return tuple(entry for entry in self.entries if entry.role in roles)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by role and label: ``{"test": {"normal": 234, "anomalous": 390}, …}``."""
-        tally = Counter((entry.role, entry.label) for entry in self.entries)
-        return {
-            role: {"normal": tally[role, 0], "anomalous": tally[role, 1]}
-            for role in ("fit", "tune", "test", "pool")
-            if tally[role, 0] or tally[role, 1]
-        }
+        """Images by role and label."""
+        return count_roles((entry.role, entry.label) for entry in self.entries)
+
+
+def count_roles(images: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
+    """Count images by role and label: ``{"test": {"normal": 234, "anomalous": 390}, …}``."""
+    tally = Counter(images)
+    return {
+        role: {"normal": tally[role, 0], "anomalous": tally[role, 1]}
+        for role in ("fit", "tune", "test", "pool")
+        if tally[role, 0] or tally[role, 1]
+    }
 
 
 def goes_to_tune(task: str, key: str) -> bool:
@@ -97,18 +102,26 @@ def build_manifest(spec: TaskSpec, files: Sequence[ImageFile], digests: Mapping[
         mask = digests[file.mask][:16] if file.mask else None
         entries.append(Entry(image_id, file.path, file.patient, role, file.label, file.category, mask, file.mask))
     entries.sort(key=lambda entry: entry.id)
-    digest = _hash(spec, entries)
+    rows = ((e.id, e.patient, e.role, e.label, e.category, e.mask) for e in entries)
+    digest = manifest_sha256(spec.name, spec.version, rows)
     edition = spec.editions.get(digest, f"edition-{digest[:8]}")
     manifest = Manifest(spec.name, spec.version, spec.grouping, edition, digest, tuple(entries))
     _check(manifest)
     return manifest
 
 
-def _hash(spec: TaskSpec, entries: Sequence[Entry]) -> str:
-    """Hash what a result depends on, and nothing of where the files lie."""
-    digest = sha256(f"{spec.name}\t{spec.version}\n".encode())
-    for entry in entries:
-        columns = (entry.id, entry.patient or "", entry.role, str(entry.label), entry.category, entry.mask or "")
+def manifest_sha256(task: str, version: str, rows: Iterable[tuple[str, str | None, str, int, str, str | None]]) -> str:
+    """Hash what a result depends on, and nothing of where the files lie.
+
+    Args:
+        task: name of the task.
+        version: version of the task.
+        rows: id, patient, role, label, category and mask of each image, in order of id.
+
+    """
+    digest = sha256(f"{task}\t{version}\n".encode())
+    for image_id, patient, role, label, category, mask in rows:
+        columns = (image_id, patient or "", role, str(label), category, mask or "")
         digest.update(("\t".join(columns) + "\n").encode())
     return digest.hexdigest()
 

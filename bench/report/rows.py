@@ -113,6 +113,9 @@ def _row(group: Sequence[tuple[Path, Record]]) -> Row:
     names = (detector.name, detector.version, detector.variant)
     if record.status != "ok":
         return Row(record.task, *names, pretrained, record.status, record.reason, seeds)
+    if len(set(seeds)) != len(seeds):
+        folders = ", ".join(str(folder) for folder, _ in group)
+        raise RecordError(f"{detector.name} on {record.task.name} has two records of one seed: remove one of {folders}")
     cells = [_scores_of(folder, one) for folder, one in group]
     if any(cell.ids != cells[0].ids for cell in cells):
         raise RecordError(f"the seeds of {detector.name} on {record.task.name} scored different images")

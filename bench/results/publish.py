@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -11,12 +10,14 @@ import numpy as np
 import pandas as pd
 
 from bench.contracts import MetricSpec
+from bench.data.manifest import count_roles, manifest_sha256
 from bench.errors import RecordError, UsageError
 from bench.files import write_atomically
-from bench.results.record import Record, read_record
-from bench.results.scores import split_scores
+from bench.results.record import Record, TaskPart, read_record
+from bench.results.scores import read_table, split_scores
 from bench.results.store import RECORD, SCORES, Store
-from bench.run.evaluate import evaluate
+from bench.run.evaluate import evaluate, evaluate_plugins
+from bench.run.reuse import EDITED
 
 TOLERANCE = 1e-9
 
@@ -73,8 +74,9 @@ def verify_cell(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple[Recor
     if SCORES not in files:
         problems.append(f"the record lists no {SCORES}")
     if not problems:
-        table = pd.read_parquet(io.BytesIO(files[SCORES]))
-        problems += _against_manifest(table, pd.read_parquet(io.BytesIO(manifest)))
+        table = read_table(files[SCORES], str(folder / SCORES))
+        listed = read_table(manifest, f"the manifest of {folder}")
+        problems += _manifest_itself(listed, record.task) or _against_manifest(table, listed)
         problems += _against_metrics(record, table, metrics) if not problems else []
     if problems:
         raise RecordError(f"{folder} does not verify:\n  " + "\n  ".join(problems))
@@ -87,6 +89,21 @@ def _manifest(folder: Path, record: Record) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read the manifest of {folder.name}: {path}: {error.strerror}") from error
+
+
+def _manifest_itself(listed: pd.DataFrame, task: TaskPart) -> list[str]:
+    """The manifest must have the hash that stands for it, and the counts that the record states."""
+    columns = ("id", "patient", "role", "label", "category", "mask")
+    if missing := [name for name in columns if name not in listed.columns]:
+        return [f"the manifest has no column {', '.join(missing)}"]
+    plain = listed[list(columns)].astype(object)
+    rows = list(plain.where(plain.notna(), None).itertuples(index=False, name=None))
+    problems = []
+    if manifest_sha256(task.name, task.version, rows) != task.manifest_sha256:
+        problems.append("the manifest is not the one that the record was made with (its hash differs)")
+    if count_roles((role, label) for _, _, role, label, _, _ in rows) != task.counts:
+        problems.append("the record's counts of images are not those of its manifest")
+    return problems
 
 
 def _against_manifest(scores: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
@@ -104,9 +121,14 @@ def _against_manifest(scores: pd.DataFrame, manifest: pd.DataFrame) -> list[str]
 
 
 def _against_metrics(record: Record, table: pd.DataFrame, specs: Sequence[MetricSpec]) -> list[str]:
-    computed = evaluate(split_scores(table), [spec for spec in specs if spec.name in record.metrics])
+    scores = split_scores(table)
+    offered, failed = evaluate_plugins(scores, [spec for spec in specs if spec.name in record.metrics])
+    computed = {**evaluate(scores), **offered}
     problems = []
     for name, stated in record.metrics.items():
+        if name in failed:
+            problems.append(f"metric '{name}' failed: {type(failed[name]).__name__}: {failed[name]}")
+            continue
         if name not in computed:
             problems.append(f"metric '{name}' cannot be recomputed: install the plugin that offers it")
             continue
@@ -125,10 +147,12 @@ def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple
 
     """
     record, files, manifest = verify_cell(folder, metrics)
-    if record.detector.variant == "smoke":
+    if record.detector.variant.partition("+")[0] == "smoke":
         raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
     if record.status == "interrupted":
         raise RecordError(f"{folder.name}: it was interrupted: run it again")
+    if record.detector.source_digest == EDITED:
+        raise RecordError(f"{folder.name}: its detector's source was {EDITED}: run it again")
     return record, files, manifest
 
 

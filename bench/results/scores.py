@@ -86,7 +86,20 @@ def read_scores(path: Path, expected_sha256: str) -> Scores:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
     if sha256(content).hexdigest() != expected_sha256:
         raise RecordError(f"{path} is not the file that its record was made with (its sha256 differs)")
-    return split_scores(pd.read_parquet(io.BytesIO(content)))
+    return split_scores(read_table(content, str(path)))
+
+
+def read_table(content: bytes, what: str) -> pd.DataFrame:
+    """Read a parquet file.
+
+    Raises:
+        RecordError: it is damaged; ``what`` names it.
+
+    """
+    try:
+        return pd.read_parquet(io.BytesIO(content))
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise RecordError(f"{what} is damaged: {str(error).splitlines()[0]}") from error
 
 
 def manifest_table(manifest: Manifest) -> pd.DataFrame:

@@ -96,6 +96,10 @@ class Store:
                 path.unlink(missing_ok=True)
         return record
 
+    def relabel(self, record: Record) -> None:
+        """Replace a finished record by one that differs in the name of its variant alone."""
+        write_atomically(self.folder_of(record) / RECORD, record.to_json())
+
     def write_manifest(self, manifest: Manifest) -> None:
         """Write the manifest once; it holds no paths."""
         path = self.root / "manifests" / manifest.task / f"{manifest.sha256}.parquet"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import getpass
-import os
 import platform
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -108,16 +108,14 @@ def redact(text: str, places: Mapping[str, Path]) -> str:
             always replaced.
 
     """
-    known = {
-        **places,
-        "PYTHON": Path(sys.prefix),
-        "TMP": Path(tempfile.gettempdir()),
-        "CWD": Path.cwd(),
-        "BENCH": Path(__file__).parents[2],
-        "HOME": Path.home(),
-    }
+    known = {**places, "PYTHON": Path(sys.prefix), "BENCH": Path(__file__).parents[2]}
+    # A container's user may have no name and no home, and the working folder may be gone.
+    for word, find in (("TMP", tempfile.gettempdir), ("CWD", Path.cwd), ("HOME", Path.home)):
+        with suppress(OSError, RuntimeError, KeyError):
+            known[word] = Path(find())
     forms = {str(form): word for word, path in known.items() for form in (path, path.resolve()) if len(form.parts) > 1}
     for form in sorted(forms, key=len, reverse=True):
         text = text.replace(form, f"<{forms[form]}>")
-    user = os.environ.get("USER") or getpass.getuser()
-    return text.replace(f"/{user}/", "/<USER>/")
+    with suppress(OSError, KeyError):
+        text = text.replace(f"/{getpass.getuser()}/", "/<USER>/")
+    return text.encode(errors="replace").decode()  # a lone surrogate of a file name has no place in JSON

@@ -15,12 +15,11 @@ from bench.results.scores import Scores
 SPECIFICITY = 0.95
 
 
-def evaluate(scores: Scores, metrics: Sequence[MetricSpec] = ()) -> dict[str, MetricPart]:
-    """Compute the built-in metrics and those that plugins offer.
+def evaluate(scores: Scores) -> dict[str, MetricPart]:
+    """Compute the built-in metrics.
 
     Args:
         scores: the test images' labels and scores, and the tune images' scores.
-        metrics: third-party metrics, given a stratified bootstrap interval.
 
     Raises:
         ValueError: scores from which no ROC curve can be drawn.
@@ -31,12 +30,30 @@ def evaluate(scores: Scores, metrics: Sequence[MetricSpec] = ()) -> dict[str, Me
         "auroc": auroc_interval(labels, values),
         "average_precision": average_precision_interval(labels, values),
         "sensitivity_at_95_specificity": sensitivity_interval(labels, values, SPECIFICITY),
-        **{spec.name: _third_party(spec, scores) for spec in metrics},
     }
     return {name: MetricPart(**interval._asdict()) for name, interval in computed.items()}
 
 
-def _third_party(spec: MetricSpec, scores: Scores) -> Interval:
+def evaluate_plugins(
+    scores: Scores, metrics: Sequence[MetricSpec]
+) -> tuple[dict[str, MetricPart], dict[str, BaseException]]:
+    """Compute the metrics that plugins offer, each with a stratified bootstrap interval.
+
+    Returns:
+        the metrics by name, and by name what was raised by those that failed: one never costs another.
+
+    """
+    computed: dict[str, MetricPart] = {}
+    failed: dict[str, BaseException] = {}
+    for spec in metrics:
+        try:
+            computed[spec.name] = MetricPart(**_interval_of(spec, scores)._asdict())
+        except (Exception, SystemExit) as error:
+            failed[spec.name] = error
+    return computed, failed
+
+
+def _interval_of(spec: MetricSpec, scores: Scores) -> Interval:
     def compute(labels: NDArray[np.int8], values: NDArray[np.float64]) -> float:
         return float(spec.compute(labels, values, scores.tune))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.contracts import API, DetectorConfig, DetectorSpec, TaskSpec
+from bench.data.decode import DECODER
 from bench.data.manifest import Manifest
 from bench.errors import UnknownNameError, UsageError
 from bench.registry import Offer, Registry
@@ -126,11 +128,31 @@ def _variant(offer: Offer[DetectorSpec], changes: Changes) -> Variant:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise UsageError(f"configuration of {spec.name}: {problems}") from error
-    if not own:
-        return Variant(offer, changes.preset, config)
+    return Variant(offer, _variant_name(spec.name, changes, own, config, presets), config)
+
+
+def _variant_name(
+    detector: str,
+    changes: Changes,
+    own: Mapping[str, Any],
+    config: DetectorConfig,
+    presets: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """One name for one configuration, since one cell stands for it: a preset's wherever the values are a preset's."""
+    preset = changes.preset
+    make = type(config)
+    unchanged = [name for name in dict.fromkeys(("default", preset)) if make.model_validate(presets[name]) == config]
+    if unchanged:
+        if own and changes.label is not None:
+            text = f"--label {changes.label}: --set and --config leave {detector} as its preset '{unchanged[0]}' has it"
+            raise UsageError(text)
+        return unchanged[0]
     if changes.label in presets:
-        raise UsageError(f"--label {changes.label} is the name of a preset of {spec.name}: choose another")
-    return Variant(offer, changes.label or _short_hash({"preset": changes.preset, **own}), config)
+        raise UsageError(f"--label {changes.label} is the name of a preset of {detector}: choose another")
+    if changes.label is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", changes.label):
+        raise UsageError(f"--label {changes.label!r}: use letters, digits, dots, hyphens and underscores")
+    changed = changes.label or _short_hash({"preset": preset, **own})
+    return changed if preset == "default" else f"{preset}+{changed}"
 
 
 def make_cells(variants: Sequence[Variant], tasks: Sequence[TaskImages], seeds: int) -> list[Cell]:
@@ -155,6 +177,7 @@ def cell_id(variant: Variant, task: TaskImages, seed: int) -> str:
             "config": variant.config.model_dump(mode="json"),
             "seed": seed,
             "api": API,
+            "decoder": DECODER,
         },
         16,
     )

@@ -46,6 +46,13 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A job's process is about to start."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """A job has come further."""
 
@@ -85,7 +92,7 @@ class _Running:
     timed_out: bool = False
 
 
-def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> Generator[Progress | Outcome]:
+def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> Generator[Started | Progress | Outcome]:
     """Run every request, at most ``jobs`` at a time, and yield what happens in the order in which it does.
 
     Closing the generator, or an exception thrown into it, kills what is running.
@@ -102,12 +109,18 @@ def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> G
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
-                yield Progress(waiting[0].key, "start", 0, 0, {})
-                started = _start(waiting.popleft(), jobs, timeout)
+                request = waiting.popleft()
+                yield Started(request.key)
+                try:
+                    started = _start(request, jobs, timeout)
+                except OSError as error:
+                    yield Outcome(request.key, "failed", f"its process could not be started: {error}")
+                    continue
                 assert started.process.stdout is not None
                 running[started.process.stdout.fileno()] = started
                 selector.register(started.process.stdout, selectors.EVENT_READ)
-            for key, _ in selector.select(_patience(running)):
+            # With nothing to listen to (none could be started), waiting would have no end.
+            for key, _ in selector.select(_patience(running)) if running else []:
                 job = running[key.fd]
                 chunk = os.read(key.fd, 1 << 16)
                 yield from _listen(job, chunk)
@@ -135,18 +148,22 @@ def _patience(running: dict[int, _Running]) -> float | None:
 def _start(request: Request, jobs: int, timeout: float | None) -> _Running:
     """Start a guard with one job. The worker's working directory is its empty scratch folder."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    (folder / SCRATCH).mkdir()
     job = Job(folder=folder, **{name: getattr(request, name) for name in Job.model_fields if name != "folder"})
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("guard.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=folder / SCRATCH,
-            env=_environment(jobs),
-            start_new_session=True,
-        )
+    try:
+        (folder / SCRATCH).mkdir()
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(__file__).with_name("guard.py"))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=folder / SCRATCH,
+                env=_environment(jobs),
+                start_new_session=True,
+            )
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # it ended at once, which its closed output will tell
         process.stdin.write(job.model_dump_json().encode() + b"\n")
@@ -181,8 +198,13 @@ def _give_up(job: _Running) -> None:
     """Have the guard kill its worker; it answers by closing its output."""
     job.timed_out = True
     job.deadline = float("inf")
-    if job.process.stdin is not None and not job.process.stdin.closed:
-        job.process.stdin.close()
+    _close_input(job.process)
+
+
+def _close_input(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):  # it is gone, and took no notice of what was still to be written
+            process.stdin.close()
 
 
 def _finish(job: _Running) -> Outcome:
@@ -197,8 +219,7 @@ def _finish(job: _Running) -> Outcome:
         return _outcome(job)
     finally:
         job.process.stdout.close()
-        if not job.process.stdin.closed:
-            job.process.stdin.close()
+        _close_input(job.process)
         shutil.rmtree(job.folder, ignore_errors=True)
 
 

@@ -10,10 +10,11 @@ from bench.results.record import CostPart, DetectorPart, MetricPart, Record, Tas
 from bench.results.scores import scores_table, split_scores, to_parquet
 from bench.results.store import SCORES
 from bench.run.environment import describe_environment, redact
-from bench.run.evaluate import evaluate
+from bench.run.evaluate import evaluate, evaluate_plugins
 from bench.run.plan import Cell
 from bench.run.pool import Outcome
 from bench.run.reuse import Provenance
+from bench.run.worker import describe
 
 
 def make_record(
@@ -36,23 +37,23 @@ def make_record(
         the record, and the files that belong beside it by name.
 
     """
-    status, reason = outcome.status, outcome.reason
+    reason = outcome.reason
     computed: dict[str, MetricPart] = {}
     files: dict[str, bytes] = {}
     scored = cell.task.manifest.of_role("tune", "test")
     if outcome.scores is not None:
         table = scores_table(scored, outcome.scores)
-        try:
-            computed = evaluate(split_scores(table), metrics)
-            files = {SCORES: to_parquet(table)}
-        except Exception as error:  # a third-party metric may raise anything
-            status, reason = "failed", f"evaluation: {type(error).__name__}: {error}"
+        scores = split_scores(table)
+        offered, failed = evaluate_plugins(scores, metrics)
+        computed = {**evaluate(scores), **offered}
+        files = {SCORES: to_parquet(table)}
+        reason = "; ".join(f"metric '{name}' failed: {describe(error)}" for name, error in failed.items())
     record = Record(
         schema=1,
         cell=cell.id,
-        status=status,
+        status=outcome.status,
         reason=redact(reason, places),
-        log_tail="" if status == "ok" else redact(outcome.log_tail, places),
+        log_tail="" if outcome.status == "ok" else redact(outcome.log_tail, places),
         task=_task_part(cell),
         detector=_detector_part(cell, provenance),
         seed=cell.seed,

@@ -9,6 +9,9 @@ from bench.results.record import Record
 from bench.run.plan import Cell, Variant
 from bench.run.source import source_digest
 
+EDITED = "edited while it ran"
+"""Stands for the digest of a source that changed under a cell: such a record is neither reused nor published."""
+
 
 @dataclass(frozen=True)
 class Provenance:

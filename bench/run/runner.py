@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.data.decode import ImageMaps, prepare_images
+from bench.errors import BadImagesError
 from bench.registry import Registry
 from bench.results.record import Record
 from bench.results.store import Store
 from bench.run.plan import Cell
-from bench.run.pool import Outcome, Request, run_jobs
-from bench.run.reuse import Provenance, provenance, unique_variants, why_recompute
+from bench.run.pool import Outcome, Request, Started, run_jobs
+from bench.run.reuse import EDITED, Provenance, provenance, unique_variants, why_recompute
+from bench.run.source import source_digest
+from bench.run.worker import describe
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,15 @@ class HookFailed:
     reason: str
 
 
-Event = CellStarted | CellProgress | CellFinished | Decoding | HookFailed
+@dataclass(frozen=True)
+class MetricFailed:
+    """A metric of a plugin could not be computed for a cell that is fine otherwise."""
+
+    cell: Cell
+    reason: str
+
+
+Event = CellStarted | CellProgress | CellFinished | Decoding | HookFailed | MetricFailed
 Watch = Callable[[Event], None]
 
 
@@ -105,6 +116,7 @@ def run_cells(cells: Sequence[Cell], registry: Registry, store: Store, options: 
 def _decode(cells: Sequence[Cell], options: RunOptions, watch: Watch) -> dict[tuple[str, int], ImageMaps]:
     """Decode every task at every size that is asked for, before anything trains."""
     images: dict[tuple[str, int], ImageMaps] = {}
+    bad: dict[str, None] = {}
     for cell in cells:
         task, size = cell.task, cell.variant.config.image_size
         if (task.spec.name, size) not in images:
@@ -112,8 +124,12 @@ def _decode(cells: Sequence[Cell], options: RunOptions, watch: Watch) -> dict[tu
             def tell(done: int, total: int, task: str = task.spec.name, size: int = size) -> None:
                 watch(Decoding(task, size, done, total))
 
-            maps = prepare_images(task.spec, task.manifest, size, options.cache, tell)
-            images[task.spec.name, size] = maps
+            try:
+                images[task.spec.name, size] = prepare_images(task.spec, task.manifest, size, options.cache, tell)
+            except BadImagesError as error:
+                bad.update(dict.fromkeys(error.bad))
+    if bad:
+        raise BadImagesError(bad)
     return images
 
 
@@ -146,9 +162,11 @@ class _Run:
         found = self.find(cell)
         if found is None or self.why_recompute(found, cell):
             return False
-        # The same configuration may have been run under another label.
-        named = found.detector.model_copy(update={"variant": cell.variant.name})
-        record = found.model_copy(update={"detector": named})
+        record = found
+        if found.detector.variant != cell.variant.name:  # run before under another label: the latest one counts
+            named = found.detector.model_copy(update={"variant": cell.variant.name})
+            record = found.model_copy(update={"detector": named})
+            self.store.relabel(record)
         self.records.append(record)
         self.watch(CellFinished(cell, record, self.store.folder_of(record), reused=True))
         return True
@@ -156,24 +174,25 @@ class _Run:
     def execute(self, cells: Sequence[Cell], images: Mapping[tuple[str, int], ImageMaps]) -> None:
         """Run cells in processes and write a record for each."""
         by_id = {cell.id: cell for cell in cells}
-        started: dict[str, Cell] = {}
+        started: dict[str, Outcome] = {}
         events = run_jobs([self.request(cell, images) for cell in cells], self.options.jobs, self.options.timeout)
         try:
             for event in events:
                 cell = by_id[event.key]
                 if isinstance(event, Outcome):
-                    del started[cell.id]
+                    started[cell.id] = event
                     self.finish(cell, event)
-                elif event.phase == "start":
-                    started[cell.id] = cell
+                    del started[cell.id]
+                elif isinstance(event, Started):
+                    started[cell.id] = Outcome(cell.id, "interrupted", "the run was interrupted")
                     found = self.find(cell)
                     self.watch(CellStarted(cell, self.why_recompute(found, cell) if found else ""))
                 else:
                     self.watch(CellProgress(cell, event.phase, event.done, event.total, event.scalars))
         except KeyboardInterrupt:
             events.close()  # kills what is running
-            for cell in started.values():
-                self.finish(cell, Outcome(cell.id, "interrupted", "the run was interrupted"))
+            for key, outcome in started.items():
+                self.finish(by_id[key], outcome)
             raise
         finally:
             events.close()
@@ -200,16 +219,23 @@ class _Run:
         places = {"DATA": self.options.data, "CACHE": self.options.cache, "RESULTS": self.store.root}
         known = {word: path for word, path in places.items() if path is not None}
         metrics = [offer.spec for offer in self.registry.metrics.values()]
-        record, files = make_record(cell, outcome, self.provenance(cell), metrics, known)
+        provenance = self.provenance(cell)
+        if source_digest(cell.variant.spec) != provenance.source_digest:
+            provenance = replace(provenance, source_digest=EDITED)
+        record, files = make_record(cell, outcome, provenance, metrics, known)
         record = self.store.write(record, files)
         folder = self.store.folder_of(record)
         self.records.append(record)
         self.watch(CellFinished(cell, record, folder, reused=False))
+        if record.status == "ok" and record.reason:
+            self.watch(MetricFailed(cell, record.reason))
         self.notify("bench_cell_finished", record=record, folder=folder)
 
     def notify(self, hook: str, **arguments: object) -> None:
-        """Call a notify hook of every plugin; one that raises costs nothing but a warning."""
-        try:
-            getattr(self.registry.manager.hook, hook)(**arguments)
-        except Exception as error:
-            self.watch(HookFailed(hook, f"{type(error).__name__}: {error}"))
+        """Call a notify hook of every plugin, one by one; one that raises costs nothing but a warning."""
+        for implementation in getattr(self.registry.manager.hook, hook).get_hookimpls():
+            try:
+                implementation.function(**{name: arguments[name] for name in implementation.argnames})
+            except (Exception, SystemExit) as error:
+                plugin = implementation.plugin_name.partition(" = ")[0]
+                self.watch(HookFailed(f"{hook} of plugin '{plugin}'", describe(error)))

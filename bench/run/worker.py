@@ -43,7 +43,7 @@ class Job(BaseModel):
 
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     folder: Path
     plugin: tuple[str, str]
@@ -144,14 +144,14 @@ def _device(spec: DetectorSpec, requested: str) -> tuple[str, Any]:
 
 
 def _thinned_progress(emit: Callable[..., None]) -> Callable[..., None]:
-    """Pass progress on at most ten times a second, and always the end of a phase."""
-    last = 0.0
+    """Pass progress on at most ten times a second, and always the beginning and the end of a phase."""
+    last, current = 0.0, ""
 
     def progress(phase: str, done: int, total: int, **scalars: float) -> None:
-        nonlocal last
+        nonlocal last, current
         now = time.monotonic()
-        if done >= total or now - last >= PROGRESS_INTERVAL:
-            last = now
+        if phase != current or done >= total > 0 or now - last >= PROGRESS_INTERVAL:
+            last, current = now, phase
             numbers = {name: float(value) for name, value in scalars.items()}
             emit(event="progress", phase=phase, done=int(done), total=int(total), scalars=numbers)
 

@@ -1,5 +1,6 @@
 """Each case of bad input: a clear error that names the thing and the fix, the right exit code, and nothing trained."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -55,6 +56,16 @@ def test_bad_values(run_toy: Run, assignment: str, words: tuple[str, ...]) -> No
     fails(run_toy("--detectors", "toy", "--set", assignment), 2, *words)
 
 
+def test_label_that_changes_nothing_is_refused(run_toy: Run) -> None:
+    done = run_toy("--detectors", "toy", "--set", "toy.power=1", "--label", "mine")
+    fails(done, 2, "--label mine", "leave toy as its preset 'default' has it")
+
+
+def test_infinite_value_reaches_the_detector(run_toy: Run, bench: Bench) -> None:
+    assert run_toy("--detectors", "toy", "--set", "toy.power=inf").returncode == 1  # its scores are infinite
+    assert "not finite" in bench.records()[0]["reason"]
+
+
 def test_label_of_a_preset_is_refused(run_toy: Run) -> None:
     fails(run_toy("--detectors", "toy", "--set", "toy.power=2", "--label", "smoke"), 2, "--label smoke", "preset")
 
@@ -82,7 +93,42 @@ def test_every_unreadable_image_is_named_before_training(run_toy: Run, chest_dat
     no_image.write_bytes(b"this is text")
     done = run_toy("--detectors", "toy")
     fails(done, 3, truncated.name, no_image.name, "2 image(s)")
+    empty = root / "train" / "NORMAL" / "IM-9000-0001.jpeg"
+    empty.touch()
+    done = run_toy("--detectors", "toy")
+    fails(done, 3, truncated.name, no_image.name, f"{empty.name}: empty file", "3 image(s)")
     assert bench.records() == []
+
+
+def test_unreadable_images_of_all_tasks_are_named_at_once(bench: Bench, chest_data: Path) -> None:
+    root = chest_data / "OCT2017"
+    for number in range(12):
+        for folder in ("train/NORMAL", "test/NORMAL", "test/CNV"):
+            write_image(root / folder / f"NORMAL-{number}{len(folder)}-1.jpeg", 10 * number + len(folder))
+    text, empty = root / "test" / "CNV" / "CNV-1-1.jpeg", chest_data / "chest_xray/train/NORMAL/IM-9000-0001.jpeg"
+    text.write_bytes(b"this is text")
+    for command in (("oct2017,chest-xray", "1 image(s)"), ("oct2017,chest-xray", "2 image(s)")):
+        done = bench("run", "--detectors", "toy", "--data", str(chest_data), "--tasks", command[0])
+        fails(done, 3, text.name, command[1])
+        empty.touch()
+
+
+def test_existing_validation_folder_must_not_be_empty(run_toy: Run, chest_data: Path) -> None:
+    (chest_data / "chest_xray" / "val" / "NORMAL").mkdir(parents=True)
+    fails(run_toy("--detectors", "toy"), 3, "val/NORMAL", "empty")
+
+
+def test_task_of_a_plugin_that_fails_is_named(bench: Bench) -> None:
+    source = """
+        import bench
+        @bench.hookimpl
+        def bench_tasks():
+            return [bench.TaskSpec("sad", "1", "OCT", "c", "l", "u", "patient", "x", build=lambda data: 1 / 0)]
+    """
+    bench.add_plugin("sad", source)
+    done = bench("run", "--detectors", "toy", "--tasks", "sad", "--data", str(bench.folder))
+    fails(done, 3, "task 'sad' failed to list its images: ZeroDivisionError")
+    assert "task 'sad' failed" in bench("doctor", "--data", str(bench.folder)).stdout
 
 
 def test_every_empty_file_is_named(run_toy: Run, chest_data: Path) -> None:
@@ -158,6 +204,15 @@ def test_full_disk_is_said_before_training(run_toy: Run, small_disk: Path) -> No
 def test_read_only_results_folder_is_said_before_training(run_toy: Run, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     fails(run_toy("--detectors", "toy", "--results", str(small_disk / "runs")), 3, "cannot write", "read-only")
+
+
+def test_pictures_that_cannot_be_written_cost_no_table(run_toy: Run, bench: Bench) -> None:
+    bench.results.mkdir()
+    (bench.results / "roc").write_text("in the way")
+    done = run_toy("--detectors", "toy", "--json")
+    assert done.returncode == 3
+    assert "cannot write" in done.stderr
+    assert json.loads(done.stdout)["rows"][0]["status"] == "ok"
 
 
 def test_full_cache_disk_is_a_clear_error(run_toy: Run, small_disk: Path) -> None:

@@ -135,6 +135,43 @@ def test_failed_attempt_never_replaces_a_finished_record(bench: Bench, run_toy: 
     assert "worse" in json.loads(attempt.read_text())["reason"]
 
 
+def test_detector_edited_while_it_runs_is_not_reused(bench: Bench, run_toy: Run) -> None:
+    bench.add_plugin("toy", toy_detector("toy", fit="open(__file__, 'a').write('# edited' + chr(10))"))
+    assert run_toy("--detectors", "toy").returncode == 0
+    assert bench.records()[0]["detector"]["source_digest"] == "edited while it ran"
+    again = run_toy("--detectors", "toy")
+    assert "the detector's source changed" in again.stderr
+    refused = bench("publish", str(bench.results), "--to", str(bench.folder / "published"))
+    assert refused.returncode == 1
+    assert "edited while it ran" in refused.stderr
+
+
+def test_latest_label_names_the_record_of_its_configuration(bench: Bench, run_toy: Run) -> None:
+    bench.add_plugin("toy", toy_detector("toy"))
+    for label in ("first", "second"):
+        assert run_toy("--detectors", "toy", "--set", "toy.power=2", "--label", label).returncode == 0
+    (record,) = bench.records()
+    assert record["detector"]["variant"] == "second"
+
+
+def test_worker_that_cannot_be_started_costs_its_cell(bench: Bench, run_toy: Run) -> None:
+    bench.add_plugin("toy", toy_detector("toy"))
+    done = run_toy("--detectors", "toy", "--json", PYTHONPATH=_no_temporary(bench))
+    assert done.returncode == 1, done.stderr
+    assert "could not be started" in json.loads(done.stdout)["rows"][0]["reason"]
+
+
+def _no_temporary(bench: Bench) -> str:
+    """An import path on which temporary folders for workers cannot be made."""
+    block = "import tempfile\nmake = tempfile.mkdtemp\ndef refuse(*a, prefix='', **k):\n"
+    block += "    if prefix == 'bench-': raise OSError(28, 'No space left on device')\n"
+    block += "    return make(*a, prefix=prefix, **k)\ntempfile.mkdtemp = refuse\n"
+    folder = bench.folder / "customised"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(block)
+    return os.pathsep.join([str(folder), bench.environment["PYTHONPATH"]])
+
+
 WAIT = "import time, os; open(os.environ['MARKER'], 'w').write(str(os.getpid())); time.sleep(600)"
 
 

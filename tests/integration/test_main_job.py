@@ -127,7 +127,7 @@ def test_publish_verifies_and_copies(bench: Bench, run_toy: Run) -> None:
     assert "| toy |" in table.stdout
 
 
-@pytest.mark.parametrize("what", ["metric", "score", "score_and_hash", "label"])
+@pytest.mark.parametrize("what", ["metric", "score", "score_and_hash", "label", "manifest", "counts", "half"])
 def test_publish_refuses_what_was_edited(bench: Bench, run_toy: Run, what: str) -> None:
     from hashlib import sha256
 
@@ -135,8 +135,18 @@ def test_publish_refuses_what_was_edited(bench: Bench, run_toy: Run, what: str) 
     run_toy("--detectors", "toy")
     (path,) = bench.results.glob("runs/*/*/*/record.json")
     record, scores = json.loads(path.read_text()), path.with_name("scores.parquet")
+    (manifest,) = bench.results.glob("manifests/*/*.parquet")
     if what == "metric":
         record["metrics"]["auroc"]["value"] -= 1e-6
+    elif what == "counts":
+        record["task"]["counts"]["fit"]["normal"] += 1
+    elif what == "manifest":
+        table = pd.read_parquet(manifest)
+        table.loc[table["role"] == "fit", "patient"] = "one"
+        table.to_parquet(manifest)
+    elif what == "half":
+        scores.write_bytes(scores.read_bytes()[:100])
+        record["files"][0]["sha256"] = sha256(scores.read_bytes()).hexdigest()
     else:
         table = pd.read_parquet(scores)
         column, value = ("label", 1) if what == "label" else ("score", 1e6)
@@ -147,7 +157,8 @@ def test_publish_refuses_what_was_edited(bench: Bench, run_toy: Run, what: str) 
     path.write_text(json.dumps(record))
     done = bench("publish", str(path.parent))
     assert done.returncode == 1
-    assert "does not verify" in done.stderr
+    assert ("is damaged" if what == "half" else "does not verify") in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (bench.folder / "results" / "runs").exists()
 
 

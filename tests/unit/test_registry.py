@@ -25,6 +25,15 @@ BROKEN = {
     "newer_api": (toy_detector("future").replace('version="1",', 'version="1", api=99,'), "version 99"),
     "no_smoke": (toy_detector("fireless").replace('"smoke"', '"fire"'), "no preset 'smoke'"),
     "bad_name": (toy_detector("Bad Name"), "'Bad Name'"),
+    "bad_config": (
+        toy_detector("unlucky").replace("lambda: Config", "lambda: 1 / 0"),
+        "'unlucky': its default configuration fails: ZeroDivisionError",
+    ),
+    "impostor_metric": (
+        "import bench\n@bench.hookimpl\ndef bench_metrics():\n"
+        "    return [bench.MetricSpec('auroc', '1', 's', True, max)]",
+        "metric 'auroc' is built in",
+    ),
 }
 
 
@@ -67,6 +76,16 @@ def test_a_name_offered_twice_belongs_to_nobody(bench: Bench) -> None:
     assert "salad" in {detector["name"] for detector in json.loads(blocked.stdout)["detectors"]}
 
 
+def test_entry_points_of_one_name_both_work(bench: Bench) -> None:
+    bench.add_plugin("detectors", toy_detector("first"), distribution="one")
+    bench.add_plugin("other", toy_detector("second"), distribution="two")
+    points = bench.folder / "site" / "two-1.0.dist-info" / "entry_points.txt"
+    points.write_text("[bench]\ndetectors = other\n")
+    done = bench("list", "plugins", "--json")
+    found = [plugin for plugin in json.loads(done.stdout)["plugins"] if plugin["name"] == "detectors"]
+    assert [(plugin["status"], plugin["detectors"]) for plugin in found] == [("ok", ["first"]), ("ok", ["second"])]
+
+
 def test_blocked_plugins_are_not_imported(bench: Bench) -> None:
     bench.add_plugin("loud", "raise RuntimeError('imported')")
     assert plugins(bench, BENCH_DISABLE_PLUGINS="loud,baselines")["loud"]["status"] == "blocked"
@@ -77,6 +96,12 @@ def test_slow_import_shows_its_time(bench: Bench) -> None:
     assert plugins(bench)["slow"]["import_seconds"] >= 0.3
 
 
+EXITS = """
+import bench
+@bench.hookimpl
+def bench_cell_finished(record):
+    raise SystemExit("tired")
+"""
 NOTIFIED = """
 import bench, pathlib
 @bench.hookimpl
@@ -98,12 +123,20 @@ def bench_metrics():
 def test_metrics_and_notify_hooks_are_called(bench: Bench) -> None:
     bench.add_plugin("notified", NOTIFIED)
     bench.add_plugin("metric", METRIC)
+    bench.add_plugin("exits", EXITS)
+    bench.add_plugin("greedy", METRIC.replace("mean_gap", "greedy").replace("scores[labels == 1].mean()", "exit(3)"))
     done = bench("run", "--detectors", "mean-intensity", "--tasks", "cxr-phantom")
     assert done.returncode == 0, done.stderr
-    assert "bench_run_finished failed: RuntimeError: 1 records" in done.stderr
+    assert "bench_cell_finished of plugin 'exits' failed: " in done.stderr
+    assert "mean-intensity · seed 0: metric 'greedy' failed" in done.stderr
+    assert "bench_run_finished of plugin 'notified' failed: RuntimeError: 1 records" in done.stderr
     assert (bench.folder / "told.txt").read_text() == "ok True"
-    gap = bench.records()[0]["metrics"]["mean_gap"]
+    (record,) = bench.records()
+    assert "greedy" in record["reason"]
+    assert set(record["metrics"]) == {"auroc", "average_precision", "sensitivity_at_95_specificity", "mean_gap"}
+    gap = record["metrics"]["mean_gap"]
     assert gap["low"] < gap["value"] < gap["high"]
+    assert bench("publish", str(bench.results), "--to", str(bench.folder / "published")).returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["detectors", "tasks", "plugins"])

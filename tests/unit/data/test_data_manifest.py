@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.contracts import ImageFile, TaskSpec
-from bench.data.decode import open_images, prepare_images, to_grey
+from bench.data.decode import _decode_file, open_images, prepare_images, to_grey, undecodable
 from bench.data.index import index_task
 from bench.data.kermany import CHEST_XRAY, OCT2017, chest_patient, oct_patient
 from bench.data.manifest import build_manifest, goes_to_tune
@@ -167,6 +167,21 @@ def test_sixteen_bits_and_colours_to_grey() -> None:
     assert np.array_equal(to_grey(np.full((2, 2, 3), [0, 90, 180], np.uint8)), np.full((2, 2), 90))
     with pytest.raises(ValueError, match="float64"):
         to_grey(np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("suffix", ["pgm", "png", "tiff"])
+def test_sixteen_bits_are_scaled_in_every_format(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(np.full((4, 4), 257 * 70, np.uint16)).save(path)
+    assert np.array_equal(np.asarray(_decode_file(spec([]), path, path.read_bytes())), np.full((4, 4), 70))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_unknown_range_are_refused(tmp_path: Path, dtype: type) -> None:
+    path = tmp_path / "deep.tiff"
+    Image.fromarray(np.full((4, 4), 300, dtype)).save(path)
+    (reason,) = undecodable(spec([]), [path])
+    assert reason == f"{path}: 32-bit pixels, whose range is unknown: convert them to 8 or 16 bits"
 
 
 def test_sixteen_bit_png(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from bench.metrics import auroc_over_seeds
 from bench.report import table
 from bench.report.roc import GRID, mean_curve, write_roc_curves
 from bench.report.rows import Row, make_rows, newest
-from bench.results.store import Store
+from bench.results.store import SCORES, Store
 from tests.unit.record_factory import add_record
 
 
@@ -26,6 +26,23 @@ def store(tmp_path: Path) -> Store:
 
 def rows(store: Store) -> list[Row]:
     return make_rows(store.records())
+
+
+def test_one_seed_given_twice_is_an_error(store: Store) -> None:
+    record = add_record(store)
+    twin = record.model_copy(update={"cell": "f" * 16})
+    content = (store.folder_of(record) / SCORES).read_bytes()
+    store.write(twin, {SCORES: content})
+    with pytest.raises(RecordError, match="two records of one seed"):
+        rows(store)
+
+
+def test_configurations_of_one_label_make_rows_of_their_own(store: Store) -> None:
+    record = add_record(store)
+    other = record.detector.model_copy(update={"config": {"epochs": 9}})
+    content = (store.folder_of(record) / SCORES).read_bytes()
+    store.write(record.model_copy(update={"cell": "f" * 16, "seed": 1, "detector": other}), {SCORES: content})
+    assert [row.seeds for row in rows(store)] in ([(0,), (1,)], [(1,), (0,)])
 
 
 def test_seeds_are_averaged_and_failed_seeds_stand_apart(store: Store) -> None:

@@ -1,6 +1,8 @@
 """Plans, redaction, digests: the parts of a run that need no process."""
 
 import getpass
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from bench.data.manifest import Manifest
 from bench.errors import UsageError
 from bench.registry import Offer, Plugin
 from bench.run.environment import describe_environment, redact
-from bench.run.plan import TaskImages, Variant, cell_id, make_cells, read_changes
+from bench.run.plan import Changes, TaskImages, Variant, _variant, cell_id, make_cells, read_changes
 from bench.run.source import source_digest
 
 
@@ -56,6 +58,28 @@ def test_cell_id_depends_on_what_is_asked_for() -> None:
     assert cell_id(variant(summary="other words"), task(), 0) == base
 
 
+def test_one_configuration_has_one_name() -> None:
+    class Config(DetectorConfig):
+        epochs: int = 5
+
+    offer = Offer(
+        spec(config=lambda: Config, presets={"smoke": {"epochs": 1}, "same": {}}), Plugin("p", "m", "d", "1", "ok")
+    )
+
+    def name(preset: str = "default", label: str | None = None, **own: Any) -> str:
+        return _variant(offer, Changes(preset, label, {"toy": own} if own else {})).name
+
+    assert [name(), name("smoke"), name("same"), name(epochs=5)] == ["default", "smoke", "default", "default"]
+    assert name("smoke", epochs=1) == "smoke"
+    assert name("smoke", epochs=5) == "default"
+    assert name(label="long", epochs=9) == "long"
+    assert name("smoke", label="long", epochs=9) == "smoke+long"
+    assert re.fullmatch(r"smoke\+[0-9a-f]{8}", name("smoke", epochs=9))
+    for label in ("a/b", "a+b", "", "ü"):
+        with pytest.raises(UsageError, match="--label"):
+            name(label=label, epochs=9)
+
+
 def test_one_seed_where_seeds_do_not_matter() -> None:
     cells = make_cells([variant(), variant(name="still", stochastic=False)], [task()], seeds=3)
     assert [(cell.variant.spec.name, cell.seed) for cell in cells] == [("toy", 0), ("toy", 1), ("toy", 2), ("still", 0)]
@@ -86,6 +110,19 @@ def test_redaction_removes_home_and_data_but_keeps_the_rest() -> None:
     assert "<DATA>/a.png" in clean
     assert str(Path.home()) + "/" not in clean
     assert "code/x.py" in clean
+
+
+def test_redaction_does_without_a_name_a_home_and_a_working_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(error: Exception) -> Callable[[], str]:
+        def raises() -> str:
+            raise error
+
+        return raises
+
+    monkeypatch.setattr(getpass, "getuser", refuse(KeyError("uid")))
+    monkeypatch.setattr(Path, "home", refuse(RuntimeError("no home")))
+    monkeypatch.setattr(Path, "cwd", refuse(FileNotFoundError("gone")))
+    assert redact("/mnt/scans/a.png \udcff", {"DATA": Path("/mnt/scans")}) == "<DATA>/a.png ?"
 
 
 def test_environment_names_no_folder() -> None:
