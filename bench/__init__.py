@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from bench.errors import (
         BadScoresError,
+        BadTaskError,
         BenchError,
         DataMissingError,
         DetectorError,
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     )
     from bench.hookspecs import hookimpl
     from bench.pretrained import pretrained_weights
+    from bench.results.record import Record
 
 __version__ = "0.1.0"
 
 __all__ = [
     "API",
     "BadScoresError",
+    "BadTaskError",
     "BenchError",
     "DataMissingError",
     "Detector",
@@ -47,6 +50,7 @@ __all__ = [
     "MetricSpec",
     "NotFittedError",
     "PretrainedWeights",
+    "Record",
     "RunContext",
     "TaskSpec",
     "hookimpl",
@@ -54,11 +58,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that ``bench --help`` does not wait for numpy and pydantic."""
-    if name in __all__:
-        for module in ("bench.contracts", "bench.errors", "bench.hookspecs", "bench.pretrained"):
-            found = import_module(module)
-            if hasattr(found, name):
-                return getattr(found, name)
-    raise AttributeError(f"module 'bench' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that saw this would take every misspelt name for granted
+
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first used, so that ``bench --help`` does not wait for numpy and pydantic."""
+        if name in __all__:
+            for module in ("contracts", "errors", "hookspecs", "pretrained", "results.record"):
+                found = import_module(f"bench.{module}")
+                if hasattr(found, name):
+                    return getattr(found, name)
+        raise AttributeError(f"module 'bench' has no attribute {name!r}")

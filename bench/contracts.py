@@ -76,6 +76,22 @@ class Detector(ABC, Generic[ConfigT]):
         """Store the configuration and do no other work."""
         self.config = config
 
+    def check_images(self, images: Images) -> None:
+        """Refuse what the configuration rules out: call it first in ``fit``, ``anomaly_scores`` and ``anomaly_maps``.
+
+        Raises:
+            ValueError: not uint8 (n, h, w, c) with the configured size and channels.
+
+        """
+        size, channels = self.config.image_size, self.config.channels
+        if not isinstance(images, np.ndarray):
+            raise ValueError(f"images are a {type(images).__name__}; expected a numpy array")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (size, size, channels):
+            raise ValueError(
+                f"images are {images.dtype} {images.shape}; expected uint8 (n, {size}, {size}, {channels}), "
+                "as image_size and channels of the configuration have it"
+            )
+
     @abstractmethod
     def fit(self, normal: Images, run: RunContext) -> Self:
         """Learn from normal images, forgetting any earlier fit.
@@ -99,11 +115,18 @@ class Detector(ABC, Generic[ConfigT]):
 
         Raises:
             NotFittedError: before ``fit`` or ``load_state``.
+            ValueError: images of another type or shape than configured (:meth:`check_images`).
 
         """
 
     def anomaly_maps(self, images: Images, run: RunContext) -> Iterator[NDArray[np.float32]]:
-        """Yield one float32 (h, w) map per image, higher where more anomalous; only if the spec says ``maps=True``."""
+        """Yield one float32 (h, w) map per image, higher where more anomalous; only if the spec says ``maps=True``.
+
+        Raises:
+            NotFittedError: before ``fit`` or ``load_state``, at the latest when the first map is asked for.
+            ValueError: images of another type or shape than configured.
+
+        """
         raise NotImplementedError(f"{type(self).__name__} draws no anomaly maps")
 
     @abstractmethod

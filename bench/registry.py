@@ -28,10 +28,12 @@ KINDS: Mapping[str, tuple[str, type[AnySpec]]] = MappingProxyType(
     }
 )
 
+SLOW_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Plugin:
-    """One entry point and what became of it."""
+    """One entry point and what became of it; ``reason`` says why it is broken or blocked, or that it is slow."""
 
     name: str
     module: str
@@ -122,6 +124,9 @@ def load_plugin(point: EntryPoint, manager: pluggy.PluginManager) -> tuple[Plugi
             manager.unregister(name=_key(point))
         seconds = described.import_seconds or time.perf_counter() - started
         return replace(described, status="broken", reason=_reason(error), import_seconds=seconds), ()
+    if described.import_seconds > SLOW_SECONDS:
+        slow = f"slow: importing it takes {described.import_seconds:.1f} s; import heavy packages in config and load"
+        described = replace(described, reason=slow)
     offers = tuple((KINDS[hook][0], spec.name) for hook, found in specs.items() for spec in found)
     return replace(described, hooks=hooks, offers=offers), tuple(spec for found in specs.values() for spec in found)
 

@@ -52,6 +52,7 @@ class SaladDetector(Detector[SaladConfig]):
             DetectorError: training diverged, or all embeddings collapsed to one point.
 
         """
+        self.check_images(normal)
         training, held_out = split_normal(normal, self.config.held_out, run.seed)
         with isolated_seed(run.seed) as generator:
             networks = Networks.build(self.config, run.device)
@@ -69,6 +70,7 @@ class SaladDetector(Detector[SaladConfig]):
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Add up the standardised terms: float64 (n,), about 0 for normal images."""
+        self.check_images(images)
         learned = require_fitted(self._learned, self)
         return self._combine(learned.standardiser(self._terms(learned.networks, learned.center, images, run)))
 

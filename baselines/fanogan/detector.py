@@ -28,6 +28,7 @@ class FanoganDetector(Detector[FanoganConfig]):
             DetectorError: training diverged.
 
         """
+        self.check_images(normal)
         with isolated_seed(run.seed) as draws:
             networks = Networks.build(self.config, run.device)
             train(self.config, networks, normal, run, draws)
@@ -36,6 +37,7 @@ class FanoganDetector(Detector[FanoganConfig]):
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Squared error in pixels plus κ times that in critic features: float64 (n,), at least 0."""
+        self.check_images(images)
         networks = require_fitted(self._networks, self)
         for module in networks.named().values():
             module.to(run.device)

@@ -32,7 +32,7 @@ SPEC = DetectorSpec(
     config=_config,
     load=_load,
     presets={
-        "smoke": {"epochs": 2, "width": 8, "latent": 16},
+        "smoke": {"image_size": 32, "batch_size": 8, "epochs": 5},
         "paper": {"image_size": 32, "width": 64, "epochs": 15},
     },
     resources="two CPU cores for a minute at 64 px; a GPU for the preset paper on large sets",

@@ -41,12 +41,14 @@ class GanomalyDetector(Detector[GanomalyConfig]):
             DetectorError: training diverged.
 
         """
+        self.check_images(normal)
         with isolated_seed(run.seed) as shuffle:
             self._generator = train(self.config, normal, run, shuffle).eval()
         return self
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Mean squared difference of z and ẑ: float64 (n,), at least 0."""
+        self.check_images(images)
         generator = require_fitted(self._generator, self).to(run.device)
 
         def compute(x: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ class KnnDetector(Detector[KnnConfig]):
 
     def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:
         """Remember the features of uint8 (n, h, w, 3)."""
+        self.check_images(normal)
         backbone = self._network(run)
         features = score_in_batches(normal, run, lambda batch: pooled_features(backbone, batch), phase="fit")
         self._bank = features.astype(np.float32)
@@ -49,6 +50,7 @@ class KnnDetector(Detector[KnnConfig]):
 
     def anomaly_scores(self, images: NDArray[np.uint8], run: RunContext) -> NDArray[np.float64]:
         """Return the mean distance of each image of uint8 (n, h, w, 3) to its nearest normals: float64 (n,), ≥ 0."""
+        self.check_images(images)
         bank = torch.from_numpy(require_fitted(self._bank, self)).to(run.device)
         backbone = self._network(run)
 

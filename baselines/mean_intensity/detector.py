@@ -19,11 +19,13 @@ class MeanIntensityDetector(Detector[MeanIntensityConfig]):
 
     def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:  # noqa: ARG002
         """Learn nothing."""
+        self.check_images(normal)
         self._fitted = True
         return self
 
     def anomaly_scores(self, images: NDArray[np.uint8], run: RunContext) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the mean of each image of uint8 (n, h, w, c): float64 (n,) in [0, 255]."""
+        self.check_images(images)
         self._require_fitted()
         # Sums of bytes are exact in float64, so no image's mean depends on how many are averaged at a time.
         means: NDArray[np.float64] = images.mean(axis=(1, 2, 3), dtype=np.float64)

@@ -52,6 +52,7 @@ class PcaDetector(Detector[PcaConfig]):
 
     def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:
         """Find the mean image and the principal axes of uint8 (n, h, w, c)."""
+        self.check_images(normal)
         pixels = np.reshape(normal, (len(normal), -1)) / 255.0
         self._mean = pixels.mean(axis=0)
         pixels -= self._mean
@@ -61,6 +62,7 @@ class PcaDetector(Detector[PcaConfig]):
 
     def anomaly_scores(self, images: NDArray[np.uint8], run: RunContext) -> NDArray[np.float64]:
         """Return the mean squared reconstruction error of uint8 (n, h, w, c): float64 (n,), at least 0."""
+        self.check_images(images)
         mean, axes = self._learned()
         scores = np.empty(len(images))
         # One at a time: a matrix product's rounding depends on how many rows it has, and so would the scores.

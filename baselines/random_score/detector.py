@@ -23,11 +23,13 @@ class RandomDetector(Detector[RandomConfig]):
 
     def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:  # noqa: ARG002
         """Remember the run's seed; the images are not looked at."""
+        self.check_images(normal)
         self._seed = run.seed
         return self
 
     def anomaly_scores(self, images: NDArray[np.uint8], run: RunContext) -> NDArray[np.float64]:  # noqa: ARG002
         """Hash each image of uint8 (n, h, w, c) under the seed of ``fit``: float64 (n,) in [0, 1)."""
+        self.check_images(images)
         key = self._fitted_seed().to_bytes(8, "little", signed=True)
         scores = np.empty(len(images))
         for index, image in enumerate(images):

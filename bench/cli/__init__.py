@@ -7,9 +7,11 @@ import sys
 
 import typer
 
+from bench.cli.check import check
 from bench.cli.doctor import doctor
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
+from bench.cli.new import new
 from bench.cli.publish import publish
 from bench.cli.run import run
 from bench.cli.show import show
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("list")(listing)
 app.command("show")(show)
+app.command("new")(new)
+app.command("check")(check)
 app.command("doctor")(doctor)
 app.command("publish")(publish)
 app.add_typer(leaderboard, name="leaderboard")

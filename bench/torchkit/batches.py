@@ -70,7 +70,7 @@ def score_in_batches(
         float64 (n,) or (n, k).
 
     """
-    parts: list[NDArray[np.float64]] = []
+    results = np.empty(0)
     with torch.inference_mode():
         for start in range(0, len(images), batch_size):
             chunk = np.array(images[start : start + batch_size])
@@ -78,6 +78,9 @@ def score_in_batches(
             if missing:
                 chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), np.uint8)])
             values = compute(to_tensor(chunk, run.device))[: batch_size - missing]
-            parts.append(values.double().cpu().numpy())
+            # One array for all: small results kept between large temporary ones would fragment the heap.
+            if start == 0:
+                results = np.empty((len(images), *values.shape[1:]))
+            results[start : start + len(values)] = values.double().cpu().numpy()
             run.progress(phase, min(start + batch_size, len(images)), len(images))
-    return np.concatenate(parts) if parts else np.empty(0)
+    return results

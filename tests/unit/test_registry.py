@@ -92,8 +92,12 @@ def test_blocked_plugins_are_not_imported(bench: Bench) -> None:
 
 
 def test_slow_import_shows_its_time(bench: Bench) -> None:
-    bench.add_plugin("slow", "import time; time.sleep(0.3)\n" + toy_detector("sleepy"))
-    assert plugins(bench)["slow"]["import_seconds"] >= 0.3
+    bench.add_plugin("slow", "import time; time.sleep(1.1)\n" + toy_detector("sleepy"))
+    slow = plugins(bench)["slow"]
+    assert slow["status"] == "ok"
+    assert slow["import_seconds"] >= 1.1
+    assert slow["reason"].startswith("slow: importing it takes 1.")
+    assert plugins(bench)["salad"]["reason"] == ""
 
 
 EXITS = """
