@@ -271,7 +271,9 @@ class MetricSpec:
         version: bumped whenever a value may change.
         summary: one line.
         higher_is_better: its direction.
-        compute: ``(labels int8 (n,), scores float64 (n,), tune float64 (m,)) -> float``.
+        compute: ``(labels int8 (n,), scores float64 (n,), tune float64 (m,)) -> float``. ``tune`` are the scores of
+            held-out normals, and may be empty; the bootstrap draws test images and leaves them as they are. One that
+            raises is named in the record, and costs no other metric.
 
     """
 

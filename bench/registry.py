@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
+import traceback
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
@@ -145,7 +147,11 @@ def _reason(error: BaseException) -> str:
     text = str(error).strip() or "no message"
     if isinstance(error, ModuleNotFoundError):
         return f"{text}: install the missing package beside the plugin"
-    return text if isinstance(error, PluginProblem) else f"{type(error).__name__}: {text}"
+    if isinstance(error, PluginProblem | SyntaxError):  # both say where
+        return text if isinstance(error, PluginProblem) else f"{type(error).__name__}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text}{where}"
 
 
 def _register(module: Any, name: str, manager: pluggy.PluginManager) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from bench.cli.options import BlockOption, JsonOption, open_registry
 from bench.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
+    from bench.registry import Plugin, Registry
 
 
 def listing(
@@ -30,7 +30,20 @@ def listing(
         typer.echo(json.dumps(found, indent=1))
         return
     for name, entries in found.items():
+        if name == "plugins":
+            entries = [
+                {**entry, "offers_or_reason": _offers_or_reason(plugin)}
+                for entry, plugin in zip(entries, registry.plugins, strict=True)
+            ]
         _print(name, entries, COLUMNS[name])
+
+
+def _offers_or_reason(plugin: Plugin) -> str:
+    """What people want to know of a plugin in one cell: what it is for, or why it is not there."""
+    kinds = {kind: plugin.offered(kind) for kind in ("detector", "task", "metric")}
+    kinds["hook"] = [hook.removeprefix("bench_") for hook in plugin.hooks if hook.endswith("_finished")]
+    offers = [f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}" for kind, names in kinds.items() if names]
+    return "\n".join(filter(None, [*(offers if plugin.status == "ok" else []), plugin.reason]))
 
 
 def detector_entries(registry: Registry) -> list[dict[str, Any]]:
@@ -90,8 +103,11 @@ LISTS: dict[str, Callable[[Registry], list[dict[str, Any]]]] = {
 COLUMNS = {
     "detectors": ("name", "version", "summary", "pretrained"),
     "tasks": ("name", "version", "modality", "synthetic", "grouping", "licence"),
-    "plugins": ("name", "distribution", "version", "status", "reason", "detectors", "import_seconds"),
+    "plugins": ("name", "distribution", "version", "status", "offers_or_reason", "import_seconds"),
 }
+
+
+NARROW = ("name", "distribution", "version", "status")
 
 
 def _print(title: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
@@ -101,7 +117,7 @@ def _print(title: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]
 
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in NARROW)
     for entry in entries:
         table.add_row(*(Text(_text(entry[column])) for column in columns))
     Console().print(table)

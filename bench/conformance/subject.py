@@ -48,8 +48,10 @@ class Watched:
 class Subject:
     """A detector under test. What several checks need is computed once, when it is first asked for."""
 
-    def __init__(self, offer: Offer[DetectorSpec]) -> None:
+    def __init__(self, offer: Offer[DetectorSpec], config: DetectorConfig | None = None) -> None:
+        """Look at a detector with its preset ``smoke``, or with another configuration."""
         self.offer = offer
+        self._config = config
 
     @property
     def spec(self) -> DetectorSpec:
@@ -58,7 +60,9 @@ class Subject:
 
     @cached_property
     def config(self) -> DetectorConfig:
-        """The configuration of the preset ``smoke``."""
+        """The configuration under test, the preset ``smoke`` unless another was given."""
+        if self._config is not None:
+            return self._config
         return self.spec.config().model_validate(self.spec.presets["smoke"])
 
     @cached_property

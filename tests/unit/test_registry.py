@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import Bench, toy_detector
 
 BROKEN = {
-    "raises": ("raise RuntimeError('no GPU, no fun')", "RuntimeError: no GPU, no fun"),
+    "raises": ("\nraise RuntimeError('no GPU, no fun')", "RuntimeError: no GPU, no fun (raises.py, line 2)"),
     "exits": ("import sys; sys.exit(3)", "SystemExit"),
     "needs": ("import a_package_nobody_has", "install the missing package"),
     "syntax": ("def broken(:", "SyntaxError"),
@@ -148,6 +148,15 @@ def test_lists_print_for_people_too(bench: Bench, kind: str) -> None:
     done = bench("list", kind)
     assert done.returncode == 0
     assert {"detectors": "salad", "tasks": "chest-xray", "plugins": "baselines"}[kind] in done.stdout
+
+
+def test_list_of_plugins_shows_whatever_they_offer(bench: Bench) -> None:
+    bench.add_plugin("metric", METRIC)
+    bench.add_plugin("notified", NOTIFIED)
+    shown = bench("list", "plugins", COLUMNS="200").stdout
+    assert "metric mean_gap" in shown
+    assert "tasks oct-phantom, cxr-phantom" in shown
+    assert "cell_finished, run_finished" in shown
 
 
 def test_unknown_kind_of_list(bench: Bench) -> None:

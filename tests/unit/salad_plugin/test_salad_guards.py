@@ -13,7 +13,7 @@ from salad_plugin import SPEC
 from salad_plugin.config import SaladConfig
 from salad_plugin.detector import SaladDetector
 from salad_plugin.networks import Networks
-from tests.unit.detector_checks import blobs, run_context
+from tests.unit.toy_images import blobs, run_context
 
 TINY = SaladConfig(image_size=32, width=4, latent=8, epochs=2, batch_size=16, held_out=0.25)
 
