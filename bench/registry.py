@@ -83,6 +83,11 @@ class Registry:
         if (kind, name) in self.conflicts:
             raise PluginProblem(self.conflicts[kind, name])
         if name not in offers:
+            for plugin in self.plugins:
+                if plugin.status != "ok" and name in (plugin.name, plugin.distribution):
+                    raise PluginProblem(
+                        f"no {kind} '{name}': plugin '{plugin.name}' is {plugin.status}: {plugin.reason}"
+                    )
             raise UnknownNameError(kind, name, offers)
         return offers[name]
 

@@ -86,6 +86,13 @@ def test_entry_points_of_one_name_both_work(bench: Bench) -> None:
     assert [(plugin["status"], plugin["detectors"]) for plugin in found] == [("ok", ["first"]), ("ok", ["second"])]
 
 
+def test_a_detector_of_a_broken_plugin_is_not_just_unknown(bench: Bench) -> None:
+    bench.add_plugin("sad", "raise RuntimeError('no luck')")
+    done = bench("check", "sad")
+    assert done.returncode == 3
+    assert "no detector 'sad': plugin 'sad' is broken: RuntimeError: no luck" in done.stderr
+
+
 def test_blocked_plugins_are_not_imported(bench: Bench) -> None:
     bench.add_plugin("loud", "raise RuntimeError('imported')")
     assert plugins(bench, BENCH_DISABLE_PLUGINS="loud,baselines")["loud"]["status"] == "blocked"
