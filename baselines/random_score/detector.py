@@ -21,7 +21,7 @@ class RandomDetector(Detector[RandomConfig]):
 
     _seed: int | None = None
 
-    def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:  # noqa: ARG002
+    def fit(self, normal: NDArray[np.uint8], run: RunContext) -> Self:
         """Remember the run's seed; the images are not looked at."""
         self.check_images(normal)
         self._seed = run.seed

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bench.contracts import TaskSpec
     from bench.registry import Registry
     from bench.report.rows import Row
-    from bench.run.plan import TaskImages
+    from bench.run.plan import Changes, TaskImages, Variant
+    from bench.run.sandbox import Sandbox
 
 DEFAULT_TASKS = "oct-phantom,cxr-phantom"
 
@@ -49,29 +50,33 @@ def run(
     accept_data_changes: Annotated[
         bool, typer.Option("--accept-data-changes", help="Take a changed data folder as a new edition.")
     ] = False,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run detector code in bubblewrap, without data, results or network.")
+    ] = False,
     no_plugin: BlockOption = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
     """Train detectors on normal images, score the test images, and print one comparable table per task."""
-    from bench.cli.progress import make_display
-    from bench.files import cache_folder
-    from bench.results.store import Store
-    from bench.run.plan import choose_variants, make_cells, read_changes
-    from bench.run.runner import RunOptions, run_cells
-
     if as_json and as_csv:
         raise UsageError("choose one of --json and --csv")
     if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
-    registry = open_registry(no_plugin)
-    names = sorted(registry.detectors) if detectors.strip() == "all" else split_names(detectors)
-    variants = choose_variants(registry, names, read_changes(preset, label, config, assignments or []))
-    specs = [registry.task(name).spec for name in split_names(tasks)]
+    from bench.cli.progress import make_display
+    from bench.files import cache_folder
+    from bench.results.store import Store
+    from bench.run.plan import make_cells, read_changes
+    from bench.run.runner import RunOptions, run_cells
+    from bench.run.sandbox import Sandbox
+
+    cache, store = cache_folder(), Store(results)
+    box = Sandbox((results, cache, *([data] if data else [])), device) if sandbox else None
+    names = None if detectors.strip() == "all" else split_names(detectors)
+    registry, variants = _choose(names, read_changes(preset, label, config, assignments or []), no_plugin, box)
+    specs = [_find_task(registry, name, sandbox) for name in split_names(tasks)]
     if not variants or not specs:
         raise UsageError("name at least one detector and one task")
-    options = RunOptions(cache_folder(), data, device, jobs, timeout, force)
-    store = Store(results)
+    options = RunOptions(cache, data, device, jobs, timeout, force, box)
     store.check_writable()
     with make_display() as display:
         found = _open_tasks(specs, options.data, options.cache, accept_data_changes, display)
@@ -88,6 +93,35 @@ def run(
         raise ending
     if any(event.record.status != "ok" for event in display.finished):
         raise typer.Exit(1)
+
+
+def _choose(
+    names: list[str] | None, changes: Changes, blocked: list[str] | None, sandbox: Sandbox | None
+) -> tuple[Registry, list[Variant]]:
+    """Load plugins and configure detectors: here, or with a sandbox in there."""
+    from bench.run.plan import choose_variants
+
+    if sandbox is None:
+        registry = open_registry(blocked)
+        names = sorted(registry.detectors) if names is None else names
+        return registry, choose_variants(registry, names, changes)
+    from bench.run.collected import collect_plugins
+
+    sandbox.check()
+    collection = collect_plugins(sandbox, names, changes, blocked or [])
+    for plugin in collection.registry.plugins:
+        if plugin.status == "broken":
+            typer.echo(f"warning: plugin '{plugin.name}' is broken: {plugin.reason}", err=True)
+    if others := collection.left_out():
+        typer.echo(f"note: tasks, metrics and hooks do not run with --sandbox: those of {', '.join(others)}", err=True)
+    return collection.registry, collection.variants(names, changes)
+
+
+def _find_task(registry: Registry, name: str, sandbox: bool) -> TaskSpec:
+    try:
+        return registry.task(name).spec
+    except UsageError as error:
+        raise (UsageError(f"{error}; tasks of plugins do not run with --sandbox") if sandbox else error) from None
 
 
 def _open_tasks(

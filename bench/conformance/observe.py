@@ -91,7 +91,7 @@ def _writes(mode: Any) -> bool:
 
 
 def _absolute(path: str | bytes | os.PathLike[Any]) -> str:
-    return os.path.realpath(os.fsdecode(path))  # noqa: PTH  (pathlib may itself raise audit events)
+    return os.path.realpath(os.fsdecode(path))  # pathlib may itself raise audit events
 
 
 def _is_local(arguments: tuple[Any, ...]) -> bool:

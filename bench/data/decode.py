@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -81,9 +84,39 @@ def prepare_images(
 
 
 def open_images(path: Path, channels: int) -> Images:
-    """Open a decoded set as uint8 (n, h, w, channels), read-only; grey is repeated as a view, not in memory."""
-    images = np.load(path, mmap_mode="r")
-    return np.broadcast_to(images, (*images.shape[:3], channels))
+    """Open a decoded set as uint8 (n, h, w, channels), read-only; grey is repeated as a view, not in memory.
+
+    Neither the array nor what it is based on names the file, and no descriptor of it stays open: detectors are given
+    this array, and ``np.load(mmap_mode="r")`` would hand them ``filename`` with it.
+    """
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        images = np.frombuffer(_map_without_descriptor(file.fileno()), dtype, offset=file.tell()).reshape(shape)
+    return np.broadcast_to(images, (*shape[:3], channels))
+
+
+def _map_without_descriptor(file: int) -> mmap.mmap:
+    """Map a whole file read-only, without the copy of its descriptor that Python before 3.13 insists on."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(file, 0, access=mmap.ACCESS_READ, trackfd=False)
+    before = _descriptors_of(file)
+    mapped = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for copy in _descriptors_of(file) - before:
+        os.dup2(null, copy, inheritable=False)  # not closed: its number still belongs to the map
+    os.close(null)
+    return mapped
+
+
+def _descriptors_of(file: int) -> set[int]:
+    """All descriptors of this process that are open on the same file."""
+    found = set()
+    for name in os.listdir("/dev/fd"):  # noqa: PTH208  (their names alone are wanted)
+        with suppress(OSError):  # the listing's own descriptor is closed by now
+            if os.path.sameopenfile(int(name), file):
+                found.add(int(name))
+    return found
 
 
 def _is_complete(folder: Path, counts: dict[str, int], size: int) -> bool:

@@ -13,11 +13,10 @@ from bench.contracts import MetricSpec
 from bench.data.manifest import count_roles, manifest_sha256
 from bench.errors import RecordError, UsageError
 from bench.files import write_atomically
-from bench.results.record import Record, TaskPart, read_record
+from bench.results.record import EDITED, Record, TaskPart, read_record
 from bench.results.scores import read_table, split_scores
 from bench.results.store import RECORD, SCORES, Store
 from bench.run.evaluate import evaluate, evaluate_plugins
-from bench.run.reuse import EDITED
 
 TOLERANCE = 1e-9
 

@@ -12,6 +12,8 @@ from bench.errors import NewerRecordError, RecordError
 
 SCHEMA: Literal[1] = 1
 Status = Literal["ok", "failed", "skipped", "timeout", "oom", "interrupted"]
+EDITED = "edited while it ran"
+"""Stands for the digest of a source that changed under a cell: such a record is neither reused nor published."""
 
 
 class _Part(BaseModel):
@@ -72,7 +74,7 @@ class CostPart(_Part):
 
 
 class EnvironmentPart(_Part):
-    """Where it ran, without naming the host, the user or a path."""
+    """Where it ran, without naming the host, the user or a path. ``sandbox``: detector code ran in it alone."""
 
     python: str
     platform: str
@@ -80,6 +82,7 @@ class EnvironmentPart(_Part):
     packages: dict[str, str]
     git_commit: str | None
     dirty: bool | None
+    sandbox: bool = False
 
 
 class Record(_Part):

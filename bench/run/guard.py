@@ -29,6 +29,7 @@ def main() -> None:
     child = os.fork()
     if child == 0:
         os.close(wake_read)
+        os.close(wake_write)
         run_child(job)
     if abandoned_before_end(child, wake_read):
         with contextlib.suppress(ProcessLookupError):
@@ -65,6 +66,7 @@ def run_child(job: dict[str, object]) -> None:
     linux_prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # be killed when the guard is killed
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
+    os.close(null)
     code = 1
     try:
         from bench.run.worker import work

@@ -18,6 +18,7 @@ from bench.data.decode import DECODER
 from bench.data.manifest import Manifest
 from bench.errors import UnknownNameError, UsageError
 from bench.registry import Offer, Registry
+from bench.run.source import Provenance, provenance
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Variant:
     offer: Offer[DetectorSpec]
     name: str
     config: DetectorConfig
+    provenance: Provenance
 
     @property
     def spec(self) -> DetectorSpec:
@@ -98,10 +100,25 @@ def _parse(text: str) -> Any:
 
 
 def choose_variants(registry: Registry, detectors: Sequence[str], changes: Changes) -> list[Variant]:
-    """Turn detector names into configured variants.
+    """Turn detector names into configured variants, and hash their code and weights.
 
     Raises:
         UsageError: an unknown detector, preset or field (with the nearest names), or a value out of range.
+        PluginProblem: a detector that two plugins offer, or whose source cannot be found.
+
+    """
+    variants = []
+    for offer in choose_offers(registry, detectors, changes):
+        name, config = configure(offer.spec, changes)
+        variants.append(Variant(offer, name, config, provenance(offer.spec, config)))
+    return variants
+
+
+def choose_offers(registry: Registry, detectors: Sequence[str], changes: Changes) -> list[Offer[DetectorSpec]]:
+    """Find detectors by name, each once.
+
+    Raises:
+        UsageError: an unknown detector, or one that is configured but not asked for.
         PluginProblem: a detector that two plugins offer.
 
     """
@@ -110,11 +127,16 @@ def choose_variants(registry: Registry, detectors: Sequence[str], changes: Chang
         if name not in detectors:
             registry.detector(name)
             raise UsageError(f"'{name}' is configured but not among --detectors {','.join(detectors)}")
-    return [_variant(offer, changes) for offer in offers]
+    return offers
 
 
-def _variant(offer: Offer[DetectorSpec], changes: Changes) -> Variant:
-    spec = offer.spec
+def configure(spec: DetectorSpec, changes: Changes) -> tuple[str, DetectorConfig]:
+    """Make the configuration that was asked for, and the name that tables give it.
+
+    Raises:
+        UsageError: an unknown preset or field (with the nearest names), or a value out of range.
+
+    """
     presets = {"default": {}, **spec.presets}
     if changes.preset not in presets:
         raise UnknownNameError(f"preset of {spec.name}", changes.preset, presets)
@@ -128,7 +150,7 @@ def _variant(offer: Offer[DetectorSpec], changes: Changes) -> Variant:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors())
         raise UsageError(f"configuration of {spec.name}: {problems}") from error
-    return Variant(offer, _variant_name(spec.name, changes, own, config, presets), config)
+    return _variant_name(spec.name, changes, own, config, presets), config
 
 
 def _variant_name(

@@ -5,10 +5,10 @@ A crash, an exit, running out of memory or time costs one job alone. Nothing her
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,16 +18,34 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BadScoresError
+from bench.run.messages import (
+    LINE_LIMIT,
+    DeviceEvent,
+    ErrorEvent,
+    ExitEvent,
+    ProgressEvent,
+    ScoredEvent,
+    WorkerEvent,
+    parse_event,
+    printable,
+    read_scores,
+)
+from bench.run.sandbox import EVALUATE, FIT, JOB, Sandbox
+from bench.run.surroundings import worker_environment
 from bench.run.worker import SCORES_FILE, SCRATCH, Job, check_scores
 
 LOG_TAIL_BYTES = 4096
 GRACE_SECONDS = 10.0
+GUARD = Path(__file__).with_name("guard.py")
+
+
+EventT = TypeVar("EventT", DeviceEvent, ErrorEvent, ExitEvent, ScoredEvent)
 
 
 @dataclass(frozen=True)
@@ -86,13 +104,25 @@ class _Running:
     request: Request
     process: subprocess.Popen[bytes]
     folder: Path
+    log: IO[bytes]
     deadline: float
     buffer: bytes = b""
-    said: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, WorkerEvent] = field(default_factory=dict)
     timed_out: bool = False
 
+    def last(self, kind: type[EventT]) -> EventT | None:
+        """The latest event of a kind."""
+        found = self.said.get(kind.__name__)
+        return found if isinstance(found, kind) else None
 
-def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> Generator[Started | Progress | Outcome]:
+
+def run_jobs(
+    requests: Sequence[Request],
+    jobs: int,
+    timeout: float | None,
+    hidden: Sequence[Path] = (),
+    sandbox: Sandbox | None = None,
+) -> Generator[Started | Progress | Outcome]:
     """Run every request, at most ``jobs`` at a time, and yield what happens in the order in which it does.
 
     Closing the generator, or an exception thrown into it, kills what is running.
@@ -101,6 +131,8 @@ def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> G
         requests: the jobs.
         jobs: processes at a time; the processor's cores are divided among them.
         timeout: seconds after which a job is killed, or None.
+        hidden: folders that nothing handed to a job may name.
+        sandbox: where to run them; None: processes like any other.
 
     """
     waiting = deque(requests)
@@ -112,7 +144,7 @@ def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> G
                 request = waiting.popleft()
                 yield Started(request.key)
                 try:
-                    started = _start(request, jobs, timeout)
+                    started = _start(request, jobs, timeout, hidden, sandbox)
                 except OSError as error:
                     yield Outcome(request.key, "failed", f"its process could not be started: {error}")
                     continue
@@ -125,14 +157,20 @@ def run_jobs(requests: Sequence[Request], jobs: int, timeout: float | None) -> G
                 chunk = os.read(key.fd, 1 << 16)
                 yield from _listen(job, chunk)
                 # The guard's word is the end: a process that the detector detached may hold the pipe open for ever.
-                if chunk and "exit" not in job.said:
+                if chunk and job.last(ExitEvent) is None:
                     continue
                 selector.unregister(key.fileobj)
                 del running[key.fd]
                 yield _finish(job)
-            for job in running.values():
-                if time.monotonic() > job.deadline:
+            for descriptor, job in list(running.items()):
+                if time.monotonic() <= job.deadline:
+                    continue
+                if not job.timed_out:
                     _give_up(job)
+                else:  # not even its guard answers: the detector may have stopped it
+                    selector.unregister(descriptor)
+                    del running[descriptor]
+                    yield _finish(job)
     finally:
         selector.close()
         for job in running.values():
@@ -145,23 +183,28 @@ def _patience(running: dict[int, _Running]) -> float | None:
     return None if nearest == float("inf") else max(nearest - time.monotonic(), 0.0)
 
 
-def _start(request: Request, jobs: int, timeout: float | None) -> _Running:
+def _start(
+    request: Request, jobs: int, timeout: float | None, hidden: Sequence[Path], sandbox: Sandbox | None
+) -> _Running:
     """Start a guard with one job. The worker's working directory is its empty scratch folder."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    job = Job(folder=folder, **{name: getattr(request, name) for name in Job.model_fields if name != "folder"})
+    given = {name: getattr(request, name) for name in Job.model_fields if name != "folder"}
+    # Without a name, so that a worker can neither replace it nor learn from its path.
+    log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the job ends)
     try:
         (folder / SCRATCH).mkdir()
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(Path(__file__).with_name("guard.py"))],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=folder / SCRATCH,
-                env=_environment(jobs),
-                start_new_session=True,
-            )
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        command = [sys.executable, "-P", str(GUARD)]
+        if sandbox is None:
+            job = Job(folder=folder, **given)
+            environment = worker_environment(hidden, jobs, folder / SCRATCH)
+            process = subprocess.Popen(command, cwd=folder / SCRATCH, env=environment, start_new_session=True, **pipes)
+        else:
+            job = Job(folder=JOB, **{**given, "fit": FIT, "evaluate": EVALUATE})
+            images = {FIT: request.fit, EVALUATE: request.evaluate}
+            process = sandbox.start(command, jobs, pipes, folder, images)
     except OSError:
+        log.close()
         shutil.rmtree(folder, ignore_errors=True)
         raise
     assert process.stdin is not None
@@ -169,35 +212,24 @@ def _start(request: Request, jobs: int, timeout: float | None) -> _Running:
         process.stdin.write(job.model_dump_json().encode() + b"\n")
         process.stdin.flush()
     deadline = time.monotonic() + timeout if timeout else float("inf")
-    return _Running(request, process, folder, deadline)
-
-
-def _environment(jobs: int) -> dict[str, str]:
-    """The parent's environment and import path, its share of the cores, and no word of where data lies."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
-    threads = max((os.cpu_count() or 1) // jobs, 1)
-    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path)
-    return {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), **kept, "PYTHONPATH": path}
+    return _Running(request, process, folder, log, deadline)
 
 
 def _listen(job: _Running, chunk: bytes) -> Iterator[Progress]:
-    *lines, job.buffer = (job.buffer + chunk).split(b"\n")
+    *lines, rest = (job.buffer + chunk).split(b"\n")
+    job.buffer = rest if len(rest) <= LINE_LIMIT else b""
     for line in lines:
-        try:
-            event = json.loads(line)
-            kind = event.pop("event")
-        except (ValueError, KeyError, TypeError, AttributeError):  # a detector wrote to our channel: not an event
-            continue
-        if kind == "progress":
-            yield Progress(job.request.key, **event)
-        else:
-            job.said[kind] = event
+        event = parse_event(line)
+        if isinstance(event, ProgressEvent):
+            yield Progress(job.request.key, event.phase, event.done, event.total, event.scalars)
+        elif event is not None:
+            job.said[type(event).__name__] = event
 
 
 def _give_up(job: _Running) -> None:
     """Have the guard kill its worker; it answers by closing its output."""
     job.timed_out = True
-    job.deadline = float("inf")
+    job.deadline = time.monotonic() + GRACE_SECONDS
     _close_input(job.process)
 
 
@@ -208,10 +240,11 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
 
 
 def _finish(job: _Running) -> Outcome:
-    """Collect the remains of a job whose output has ended, and remove its folder."""
-    assert job.process.stdout is not None and job.process.stdin is not None
+    """Collect the remains of a job whose output has ended, or who does not answer, and remove its folder."""
+    assert job.process.stdout is not None
+    _close_input(job.process)  # a detector may have told of an end that has not come
     try:
-        job.process.wait(GRACE_SECONDS)
+        job.process.wait(0 if time.monotonic() > job.deadline else GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         job.process.kill()
         job.process.wait()
@@ -219,61 +252,57 @@ def _finish(job: _Running) -> Outcome:
         return _outcome(job)
     finally:
         job.process.stdout.close()
-        _close_input(job.process)
+        job.log.close()
         shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def _outcome(job: _Running) -> Outcome:
     status, reason, scores = _verdict(job)
-    scored, device, end = (job.said.get(name, {}) for name in ("scored", "device", "exit"))
+    scored, device, end = job.last(ScoredEvent), job.last(DeviceEvent), job.last(ExitEvent)
     return Outcome(
         job.request.key,
         status,
         reason,
         scores,
-        scored.get("fit_seconds"),
-        scored.get("score_seconds"),
-        end.get("peak_rss_bytes"),
-        device.get("device"),
-        device.get("precision"),
-        _tail(job.folder / "log"),
+        scored.fit_seconds if scored else None,
+        scored.score_seconds if scored else None,
+        end.peak_rss_bytes if end else None,
+        device.device if device else None,
+        device.precision if device else None,
+        _tail(job.log),
     )
 
 
 def _verdict(job: _Running) -> tuple[Any, str, NDArray[np.float64] | None]:
     if job.timed_out:
         return "timeout", "it took longer than --timeout allows", None
-    if error := job.said.get("error"):
-        return error["status"], error["reason"], None
-    code = job.said.get("exit", {}).get("code")
-    if code == 0 and "scored" in job.said:
-        try:
-            scores = np.load(job.folder / SCORES_FILE, allow_pickle=False)
-            return "ok", "", check_scores(scores, job.request.images)
-        except (OSError, ValueError, BadScoresError) as error:
-            return "failed", f"the scores cannot be used: {error}", None
-    if code is None:
+    if error := job.last(ErrorEvent):
+        return error.status, error.reason, None
+    end = job.last(ExitEvent)
+    if end is None:
         return "failed", "the worker was lost without a word", None
-    if code == -9:
+    if end.code == 0 and job.last(ScoredEvent):
+        try:
+            scores = read_scores(job.folder / SCORES_FILE, job.request.images)
+            return "ok", "", check_scores(scores, job.request.images)
+        except (OSError, BadScoresError) as failure:
+            return "failed", f"the scores cannot be used: {failure}", None
+    if end.code == -signal.SIGKILL:
         return "oom", "killed by SIGKILL, as the kernel does when memory runs out", None
-    if code < 0:
-        return "failed", f"crashed with {_signal_name(-code)}", None
-    return "failed", f"the process ended with exit code {code} before it gave scores", None
+    if end.code < 0:
+        return "failed", f"crashed with {_signal_name(-end.code)}", None
+    return "failed", f"the process ended with exit code {end.code} before it gave scores", None
 
 
 def _signal_name(number: int) -> str:
-    import signal
-
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-def _tail(log: Path) -> str:
-    try:
-        with log.open("rb") as file:
-            file.seek(max(file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES, 0))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""
+def _tail(log: IO[bytes]) -> str:
+    """The end of what was printed. Read at a place, since the worker writes through the same descriptor."""
+    size = os.fstat(log.fileno()).st_size
+    tail = os.pread(log.fileno(), LOG_TAIL_BYTES, max(size - LOG_TAIL_BYTES, 0))
+    return printable(tail.decode(errors="replace"))

@@ -13,25 +13,26 @@ from bench.run.environment import describe_environment, redact
 from bench.run.evaluate import evaluate, evaluate_plugins
 from bench.run.plan import Cell
 from bench.run.pool import Outcome
-from bench.run.reuse import Provenance
 from bench.run.worker import describe
 
 
 def make_record(
     cell: Cell,
     outcome: Outcome,
-    provenance: Provenance,
+    source_digest: str,
     metrics: Sequence[MetricSpec],
     places: Mapping[str, Path],
+    sandbox: bool,
 ) -> tuple[Record, dict[str, bytes]]:
     """Evaluate an outcome.
 
     Args:
         cell: what was run.
         outcome: how it ended.
-        provenance: the detector's code and weights.
+        source_digest: of the detector's code, or what is to be said instead.
         metrics: third-party metrics.
         places: folders that must not be named in a record, by the word that replaces them.
+        sandbox: whether it ran in the sandbox.
 
     Returns:
         the record, and the files that belong beside it by name.
@@ -55,12 +56,12 @@ def make_record(
         reason=redact(reason, places),
         log_tail="" if outcome.status == "ok" else redact(outcome.log_tail, places),
         task=_task_part(cell),
-        detector=_detector_part(cell, provenance),
+        detector=_detector_part(cell, source_digest),
         seed=cell.seed,
         metrics=computed,
         files=[],
         cost=_cost(outcome, len(scored)),
-        environment=describe_environment(),
+        environment=describe_environment().model_copy(update={"sandbox": sandbox}),
     )
     return record, files
 
@@ -78,7 +79,7 @@ def _task_part(cell: Cell) -> TaskPart:
     )
 
 
-def _detector_part(cell: Cell, provenance: Provenance) -> DetectorPart:
+def _detector_part(cell: Cell, source_digest: str) -> DetectorPart:
     variant, plugin = cell.variant, cell.variant.offer.plugin
     return DetectorPart(
         name=variant.spec.name,
@@ -88,8 +89,8 @@ def _detector_part(cell: Cell, provenance: Provenance) -> DetectorPart:
         fields_set=sorted(variant.config.model_fields_set),
         distribution=plugin.distribution,
         distribution_version=plugin.version,
-        source_digest=provenance.source_digest,
-        pretrained=provenance.pretrained,
+        source_digest=source_digest,
+        pretrained=variant.provenance.pretrained,
     )
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.data.decode import ImageMaps, prepare_images
 from bench.errors import BadImagesError
 from bench.registry import Registry
-from bench.results.record import Record
+from bench.results.record import EDITED, Record
 from bench.results.store import Store
 from bench.run.plan import Cell
 from bench.run.pool import Outcome, Request, Started, run_jobs
-from bench.run.reuse import EDITED, Provenance, provenance, unique_variants, why_recompute
-from bench.run.source import source_digest
+from bench.run.reuse import why_recompute
+from bench.run.sandbox import Sandbox
 from bench.run.worker import describe
 
 
@@ -28,6 +28,7 @@ class RunOptions:
     jobs: int = 1
     timeout: float | None = None
     force: bool = False
+    sandbox: Sandbox | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ def run_cells(cells: Sequence[Cell], registry: Registry, store: Store, options: 
         from bench.torchkit import resolve_device
 
         resolve_device(options.device)  # refused now rather than by every cell
-    sources = {(v.spec.name, v.name): provenance(v) for v in unique_variants(cells)}
-    run = _Run(sources, registry, store, options, watch, [])
+    run = _Run(registry, store, options, watch, [])
     todo = [cell for cell in cells if not run.reuse(cell)]
     images = _decode(todo, options, watch)
     for manifest in {cell.task.manifest.sha256: cell.task.manifest for cell in todo}.values():
@@ -137,15 +137,11 @@ def _decode(cells: Sequence[Cell], options: RunOptions, watch: Watch) -> dict[tu
 class _Run:
     """What every step of a run needs to know; ``records`` grows as cells end."""
 
-    sources: Mapping[tuple[str, str], Provenance]
     registry: Registry
     store: Store
     options: RunOptions
     watch: Watch
     records: list[Record]
-
-    def provenance(self, cell: Cell) -> Provenance:
-        return self.sources[cell.variant.spec.name, cell.variant.name]
 
     def find(self, cell: Cell) -> Record | None:
         if self.options.force:
@@ -155,7 +151,7 @@ class _Run:
     def why_recompute(self, found: Record, cell: Cell) -> str:
         if not self.store.has_files_of(found):
             return "its scores are missing or damaged"
-        return why_recompute(found, cell, self.provenance(cell), self.options.device)
+        return why_recompute(found, cell, self.options.device, self.options.sandbox is not None)
 
     def reuse(self, cell: Cell) -> bool:
         """Take a finished record for this cell if it may stand for it."""
@@ -175,7 +171,9 @@ class _Run:
         """Run cells in processes and write a record for each."""
         by_id = {cell.id: cell for cell in cells}
         started: dict[str, Outcome] = {}
-        events = run_jobs([self.request(cell, images) for cell in cells], self.options.jobs, self.options.timeout)
+        requests = [self.request(cell, images) for cell in cells]
+        hidden = (self.store.root, self.options.cache, *filter(None, [self.options.data]))
+        events = run_jobs(requests, self.options.jobs, self.options.timeout, hidden, self.options.sandbox)
         try:
             for event in events:
                 cell = by_id[event.key]
@@ -216,13 +214,13 @@ class _Run:
         """Evaluate an outcome, write its record, and tell who wants to know."""
         from bench.run.recording import make_record  # pandas takes 0.4 s, in which the first cell is already loading
 
-        places = {"DATA": self.options.data, "CACHE": self.options.cache, "RESULTS": self.store.root}
-        known = {word: path for word, path in places.items() if path is not None}
+        known = {"CACHE": self.options.cache, "RESULTS": self.store.root}
+        if self.options.data is not None:
+            known["DATA"] = self.options.data
         metrics = [offer.spec for offer in self.registry.metrics.values()]
-        provenance = self.provenance(cell)
-        if source_digest(cell.variant.spec) != provenance.source_digest:
-            provenance = replace(provenance, source_digest=EDITED)
-        record, files = make_record(cell, outcome, provenance, metrics, known)
+        provenance = cell.variant.provenance
+        digest = EDITED if provenance.edited() else provenance.source_digest
+        record, files = make_record(cell, outcome, digest, metrics, known, self.options.sandbox is not None)
         record = self.store.write(record, files)
         folder = self.store.folder_of(record)
         self.records.append(record)

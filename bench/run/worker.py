@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bench.hookspecs import GROUP, HookSpecs
 
 PROGRESS_INTERVAL = 0.1
 CHUNK = 4096
+REASON_LIMIT = 2000
 SCORES_FILE = "scores.npy"
 SCRATCH = "scratch"
 
@@ -59,10 +61,10 @@ def work(raw: dict[str, object]) -> int:
     """Run one job; returns the exit code. Events go to the standard output that the guard was started with."""
     emit = _take_over_output()
     try:
-        _run(Job.model_validate(raw), emit)
+        _run(_prepare(raw), emit)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a detector end its cell, not more
         traceback.print_exc()
-        emit(event="error", status="oom" if _out_of_memory(error) else "failed", reason=describe(error))
+        emit(event="error", status="oom" if _out_of_memory(error) else "failed", reason=describe(error)[:REASON_LIMIT])
         return 1
     return 0
 
@@ -91,23 +93,53 @@ def _take_over_output() -> Callable[..., None]:
     return emit
 
 
-def _run(job: Job, emit: Callable[..., None]) -> None:
-    from bench.data.decode import open_images
+@dataclass(frozen=True)
+class _Cell:
+    """What a job comes to. Images are opened by calling with the number of channels: see :func:`_prepare`."""
 
-    spec = _load_spec(job)
-    config = spec.config().model_validate(job.config)
-    device, precision = _device(spec, job.device)
-    emit(event="device", device=device, precision=precision)
-    _seed_everything(job.seed, spec.torch)
-    run = RunContext(job.seed, device, job.folder / SCRATCH, precision, _thinned_progress(emit))
-    detector: Detector[DetectorConfig] = spec.load()(config)
+    spec: DetectorSpec
+    config: DetectorConfig
+    seed: int
+    device: str
+    precision: Any
+    folder: Path
+    open_fit: Callable[[int], Images]
+    open_evaluate: Callable[[int], Images]
+
+
+def _prepare(raw: dict[str, object]) -> _Cell:
+    """Load the plugin and find the device. From here on, no frame above detector code names the images' files."""
+    job = Job.model_validate(raw)
+    raw.clear()  # the guard's frame holds it too
+    open_fit, open_evaluate = _opener(job.fit), _opener(job.evaluate)
+    folder, seed, device, config, plugin, name = job.folder, job.seed, job.device, job.config, job.plugin, job.detector
+    del job
+    spec = _load_spec(plugin, name)
+    device, precision = _device(spec, device)
+    return _Cell(spec, spec.config().model_validate(config), seed, device, precision, folder, open_fit, open_evaluate)
+
+
+def _opener(path: Path) -> Callable[[int], Images]:
+    def open_later(channels: int) -> Images:
+        from bench.data.decode import open_images
+
+        return open_images(path, channels)
+
+    return open_later
+
+
+def _run(cell: _Cell, emit: Callable[..., None]) -> None:
+    emit(event="device", device=cell.device, precision=cell.precision)
+    _seed_everything(cell.seed, cell.spec.torch)
+    run = RunContext(cell.seed, cell.device, cell.folder / SCRATCH, cell.precision, _thinned_progress(emit))
+    detector: Detector[DetectorConfig] = cell.spec.load()(cell.config)
     emit(event="progress", phase="fit", done=0, total=0, scalars={})
     started = time.perf_counter()
-    detector.fit(open_images(job.fit, config.channels), run)
+    detector.fit(cell.open_fit(cell.config.channels), run)
     fitted = time.perf_counter()
-    scores = _score(detector, open_images(job.evaluate, config.channels), run)
+    scores = _score(detector, cell.open_evaluate(cell.config.channels), run)
     scored = time.perf_counter()
-    np.save(job.folder / SCORES_FILE, scores, allow_pickle=False)
+    np.save(cell.folder / SCORES_FILE, scores, allow_pickle=False)
     emit(event="scored", fit_seconds=fitted - started, score_seconds=scored - fitted)
 
 
@@ -121,17 +153,17 @@ def _seed_everything(seed: int, torch_too: bool) -> None:
         torch.manual_seed(seed)
 
 
-def _load_spec(job: Job) -> DetectorSpec:
+def _load_spec(entry_point: tuple[str, str], detector: str) -> DetectorSpec:
     """Load only the plugin that offers the detector."""
     from bench.registry import load_plugin
 
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(HookSpecs)
-    name, module = job.plugin
+    name, module = entry_point
     plugin, specs = load_plugin(EntryPoint(name, module, GROUP), manager)
     if plugin.status != "ok":
         raise PluginProblem(f"plugin '{name}' does not load in a fresh process: {plugin.reason}")
-    return next(spec for spec in specs if isinstance(spec, DetectorSpec) and spec.name == job.detector)
+    return next(spec for spec in specs if isinstance(spec, DetectorSpec) and spec.name == detector)
 
 
 def _device(spec: DetectorSpec, requested: str) -> tuple[str, Any]:

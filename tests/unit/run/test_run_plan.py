@@ -14,8 +14,8 @@ from bench.data.manifest import Manifest
 from bench.errors import UsageError
 from bench.registry import Offer, Plugin
 from bench.run.environment import describe_environment, redact
-from bench.run.plan import Changes, TaskImages, Variant, _variant, cell_id, make_cells, read_changes
-from bench.run.source import source_digest
+from bench.run.plan import Changes, TaskImages, Variant, cell_id, configure, make_cells, read_changes
+from bench.run.source import Provenance, provenance
 
 
 def spec(**changes: Any) -> DetectorSpec:
@@ -33,7 +33,7 @@ def spec(**changes: Any) -> DetectorSpec:
 
 def variant(config: DetectorConfig | None = None, **changes: Any) -> Variant:
     plugin = Plugin("toy", "toy", "toy", "1", "ok")
-    return Variant(Offer(spec(**changes), plugin), "default", config or DetectorConfig())
+    return Variant(Offer(spec(**changes), plugin), "default", config or DetectorConfig(), Provenance((), "0", []))
 
 
 def task(digest: str = "0" * 64, version: str = "1") -> TaskImages:
@@ -62,12 +62,10 @@ def test_one_configuration_has_one_name() -> None:
     class Config(DetectorConfig):
         epochs: int = 5
 
-    offer = Offer(
-        spec(config=lambda: Config, presets={"smoke": {"epochs": 1}, "same": {}}), Plugin("p", "m", "d", "1", "ok")
-    )
+    made = spec(config=lambda: Config, presets={"smoke": {"epochs": 1}, "same": {}})
 
     def name(preset: str = "default", label: str | None = None, **own: Any) -> str:
-        return _variant(offer, Changes(preset, label, {"toy": own} if own else {})).name
+        return configure(made, Changes(preset, label, {"toy": own} if own else {}))[0]
 
     assert [name(), name("smoke"), name("same"), name(epochs=5)] == ["default", "smoke", "default", "default"]
     assert name("smoke", epochs=1) == "smoke"
@@ -138,12 +136,19 @@ def test_digest_follows_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (package / "a.py").write_text("x = 1")
     monkeypatch.syspath_prepend(tmp_path)
     made = spec(package="digest_me", torch=False)
-    before = source_digest(made)
+
+    def digest(of: DetectorSpec = made) -> str:
+        return provenance(of, DetectorConfig()).source_digest
+
+    first = provenance(made, DetectorConfig())
+    before = first.source_digest
     (package / "README.md").write_text("words")
-    assert source_digest(made) == before
+    assert digest() == before
+    assert not first.edited()
     (package / "a.py").write_text("x = 2")
-    changed = source_digest(made)
+    changed = digest()
     assert changed != before
+    assert first.edited()
     (package / "a.py").rename(package / "b.py")
-    assert source_digest(made) not in {before, changed}
-    assert source_digest(replace(made, torch=True)) != source_digest(made)
+    assert digest() not in {before, changed}
+    assert digest(replace(made, torch=True)) != digest()
