@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ImageFile,
         MetricSpec,
         PretrainedWeights,
+        ProtocolVariant,
         RunContext,
         TaskSpec,
     )
@@ -50,6 +51,7 @@ __all__ = [
     "MetricSpec",
     "NotFittedError",
     "PretrainedWeights",
+    "ProtocolVariant",
     "Record",
     "RunContext",
     "TaskSpec",

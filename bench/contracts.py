@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -217,6 +218,10 @@ class ImageFile(NamedTuple):
         patient: key of the patient, or None where it is not known.
         role: ``fit`` (the harness moves a tenth of it to ``tune``), ``test`` or ``pool``.
         mask: file of the lesion mask (non-zero on the lesion), or None.
+        member: where ``path`` is an .npz file of many images, the name of an array (n, h, w) or (n, h, w, c), and the
+            image's row in it.
+        attributes: what else is known of the image, such as ``{"sex": "F", "age": "63", "view": "PA"}``. The confound
+            audit looks at it; it is no part of the manifest, and no detector is given it.
 
     """
 
@@ -226,6 +231,30 @@ class ImageFile(NamedTuple):
     patient: str | None
     role: Literal["fit", "test", "pool"]
     mask: Path | None = None
+    member: tuple[str, int] | None = None
+    attributes: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ProtocolVariant:
+    """What a task changes of the protocol of its base; several changes apply in this order.
+
+    Attributes:
+        clean: fit and tune lose what shares a patient with test, or is a near-duplicate of a test image.
+        normals: fit keeps that many images.
+        contamination: share of anomalies that fit is given, from pool.
+        categories: test keeps its normals and these classes.
+        corruption: name of what is done to test images, see :mod:`bench.data.corruptions`.
+        severity: 1 (slight) to 5 (strong).
+
+    """
+
+    clean: bool = False
+    normals: int | None = None
+    contamination: float = 0.0
+    categories: tuple[str, ...] = ()
+    corruption: str = ""
+    severity: int = 0
 
 
 @dataclass(frozen=True)
@@ -245,6 +274,9 @@ class TaskSpec:
         decode: reads one file to a uint8 or uint16 array (h, w) or (h, w, c); Pillow by default.
         synthetic: True if the images are drawn, not taken; then ``build`` is given a cache folder to draw into.
         editions: names of known downloads by their manifest hash; any other is named by its hash.
+        base: the task whose images and split this one starts from, or None.
+        protocol: what it changes of them.
+        private: True keeps its records and images from being published.
 
     """
 
@@ -260,6 +292,9 @@ class TaskSpec:
     decode: Callable[[Path], NDArray[np.uint8] | NDArray[np.uint16]] | None = None
     synthetic: bool = False
     editions: Mapping[str, str] = field(default_factory=dict)
+    base: TaskSpec | None = None
+    protocol: ProtocolVariant = ProtocolVariant()
+    private: bool = False
 
 
 @dataclass(frozen=True)

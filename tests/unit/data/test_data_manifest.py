@@ -12,8 +12,8 @@ from PIL import Image
 from bench.contracts import ImageFile, TaskSpec
 from bench.data.decode import _decode_file, open_images, prepare_images, to_grey, undecodable
 from bench.data.index import index_task
-from bench.data.kermany import CHEST_XRAY, OCT2017, chest_patient, oct_patient
 from bench.data.manifest import build_manifest, goes_to_tune
+from bench.data.sets.kermany import CHEST_XRAY, OCT2017, chest_patient, oct_patient
 from bench.errors import BadTaskError
 from tests.conftest import write_image
 

@@ -1,0 +1,1 @@
+"""The built-in data sets: each module lists the images of one download, as it unpacks."""
