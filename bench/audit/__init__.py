@@ -1,0 +1,1 @@
+"""What a split leaks and what gives the classes away: duplicates, shared patients, confounds."""
