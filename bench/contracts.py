@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 API = 1
 """Version of this contract. A spec that declares another one is refused, with the reason."""
 
-Role = Literal["fit", "tune", "test", "pool"]
+Role = Literal["fit", "tune", "test", "pool", "skipped"]
 Grouping = Literal["patient", "eye", "image", "unknown"]
 Images = NDArray[np.uint8]
 

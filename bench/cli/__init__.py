@@ -8,6 +8,7 @@ import sys
 import typer
 
 from bench.cli.check import check
+from bench.cli.data import app as data
 from bench.cli.doctor import doctor
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
@@ -31,6 +32,7 @@ app.command("new")(new)
 app.command("check")(check)
 app.command("doctor")(doctor)
 app.command("publish")(publish)
+app.add_typer(data, name="data")
 app.add_typer(leaderboard, name="leaderboard")
 
 

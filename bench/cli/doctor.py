@@ -70,6 +70,8 @@ def _tasks(registry: Registry, data: Path | None) -> dict[str, str]:
 
     states = {}
     for name, offer in sorted(registry.tasks.items()):
+        if offer.spec.base is not None:
+            continue
         if offer.spec.synthetic:
             states[name] = "ready: drawn when first used"
         elif data is None:

@@ -41,6 +41,9 @@ def table(
     if form not in (*writers, "terminal"):
         raise UnknownNameError("format", form, [*writers, "terminal"])
     found = [(folder, record) for folder, record in Store(results).records() if task in (None, record.task.name)]
+    if private := sorted({record.task.name for _, record in found if record.task.private}):
+        typer.echo(f"note: private tasks are left out: {', '.join(private)}", err=True)
+    found = [(folder, record) for folder, record in found if not record.task.private]
     rows = newest(make_rows(found), split_names(detectors) if detectors else None)
     if not rows:
         raise UsageError(f"no published record in {results} fits")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import BlockOption, JsonOption, open_registry
+from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry
+from bench.cli.task_list import print_notes, task_entries
 from bench.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -17,30 +18,38 @@ if TYPE_CHECKING:
 
 def listing(
     kind: Annotated[str, typer.Argument(help="detectors, tasks, plugins, or all of them.")] = "all",
+    data: DataOption = None,
     as_json: JsonOption = False,
     no_plugin: BlockOption = None,
 ) -> None:
     """List detectors, tasks and plugins."""
-    kinds = list(LISTS) if kind == "all" else [kind]
-    if unknown := [name for name in kinds if name not in LISTS]:
-        raise UnknownNameError("kind of list", unknown[0], LISTS)
+    kinds = list(COLUMNS) if kind == "all" else [kind]
+    if kind not in (*COLUMNS, "all"):
+        raise UnknownNameError("kind of list", kind, COLUMNS)
     registry = open_registry(no_plugin)
-    found = {name: LISTS[name](registry) for name in kinds}
+    found = {name: LISTS[name](registry) if name != "tasks" else task_entries(registry, data) for name in kinds}
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
     for name, entries in found.items():
         if name == "plugins":
             entries = [
-                {**entry, "offers_or_reason": _offers_or_reason(plugin)}
+                {**entry, "offers_or_reason": _offers_or_reason(plugin, registry)}
                 for entry, plugin in zip(entries, registry.plugins, strict=True)
             ]
+        if name == "tasks":
+            entries = [entry for entry in entries if entry["base"] is None]
         _print(name, entries, COLUMNS[name])
+        if name == "tasks":
+            print_notes(registry, entries)
 
 
-def _offers_or_reason(plugin: Plugin) -> str:
+def _offers_or_reason(plugin: Plugin, registry: Registry) -> str:
     """What people want to know of a plugin in one cell: what it is for, or why it is not there."""
     kinds = {kind: plugin.offered(kind) for kind in ("detector", "task", "metric")}
+    kinds["task"] = [
+        name for name in kinds["task"] if name not in registry.tasks or registry.tasks[name].spec.base is None
+    ]
     kinds["hook"] = [hook.removeprefix("bench_") for hook in plugin.hooks if hook.endswith("_finished")]
     offers = [f"{kind}{'s' * (len(names) > 1)} {', '.join(names)}" for kind, names in kinds.items() if names]
     return "\n".join(filter(None, [*(offers if plugin.status == "ok" else []), plugin.reason]))
@@ -58,23 +67,6 @@ def detector_entries(registry: Registry) -> list[dict[str, Any]]:
             "maps": offer.spec.maps,
         }
         for name, offer in sorted(registry.detectors.items())
-    ]
-
-
-def task_entries(registry: Registry) -> list[dict[str, Any]]:
-    """One entry a task."""
-    return [
-        {
-            "name": name,
-            "version": offer.spec.version,
-            "distribution": offer.plugin.distribution,
-            "modality": offer.spec.modality,
-            "grouping": offer.spec.grouping,
-            "synthetic": offer.spec.synthetic,
-            "licence": offer.spec.licence,
-            "url": offer.spec.url,
-        }
-        for name, offer in sorted(registry.tasks.items())
     ]
 
 
@@ -97,12 +89,11 @@ def plugin_entries(registry: Registry) -> list[dict[str, Any]]:
 
 LISTS: dict[str, Callable[[Registry], list[dict[str, Any]]]] = {
     "detectors": detector_entries,
-    "tasks": task_entries,
     "plugins": plugin_entries,
 }
 COLUMNS = {
     "detectors": ("name", "version", "summary", "pretrained"),
-    "tasks": ("name", "version", "modality", "synthetic", "grouping", "licence"),
+    "tasks": ("name", "modality", "images", "patients", "grouping", "licence", "state"),
     "plugins": ("name", "distribution", "version", "status", "offers_or_reason", "import_seconds"),
 }
 
@@ -126,6 +117,8 @@ def _print(title: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]
 def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -20,6 +20,12 @@ BlockOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--no-plugin", metavar="NAME", help="Do not load this plugin. May be repeated."),
 ]
+AcceptOption = Annotated[
+    bool, typer.Option("--accept-data-changes", help="Take a changed data folder as a new edition.")
+]
+SkipBadOption = Annotated[
+    bool, typer.Option("--skip-bad", help="Leave out images that cannot be read; the manifest says which.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -59,8 +60,12 @@ class Display:
         """Be told how many cells there will be."""
         self.cells = cells
 
-    def hashing(self, task: str, done: int, total: int) -> None:
-        """Be told how far the hashing of a task's files is."""
+    def preparing(self, task: str) -> Callable[[str, int, int], None]:
+        """Return what is to be told how far the listing of a task's images is: (step, done, total)."""
+        return lambda step, done, total: self.step(f"{task}: {step}", done, total)
+
+    def step(self, text: str, done: int, total: int) -> None:
+        """Be told how far a step is."""
 
     def line(self, text: str, style: str = "") -> None:
         """Print one line that stays."""
@@ -89,15 +94,14 @@ class Display:
 class PlainDisplay(Display):
     """Lines for logs: starts, endings, and a sign of life every quarter of a minute."""
 
-    _last = 0.0
-
     def __init__(self, console: Console) -> None:
         super().__init__(console)
+        self._last = time.monotonic()
         self._begun: set[str] = set()
 
-    def hashing(self, task: str, done: int, total: int) -> None:
+    def step(self, text: str, done: int, total: int) -> None:
         """Say so when it takes long."""
-        self._now_and_then(f"{task}: checking files {done}/{total}")
+        self._now_and_then(f"{text} {done}/{total}")
 
     def watch(self, event: Event) -> None:
         """Print a line where something happened."""
@@ -155,9 +159,9 @@ class LiveDisplay(Display):
         super().plan(cells)
         self._show("cells", "cells", 0, cells)
 
-    def hashing(self, task: str, done: int, total: int) -> None:
+    def step(self, text: str, done: int, total: int) -> None:
         """Show how far it is."""
-        self._show(f"hash {task}", f"{task}: checking files", done, total, gone=done == total)
+        self._show(text, text, done, total, gone=done == total)
 
     def watch(self, event: Event) -> None:
         """Move the bars."""

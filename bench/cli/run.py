@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry, split_names
-from bench.errors import BadImagesError, BenchError, DataMissingError, UsageError
+from bench.cli.options import (
+    AcceptOption,
+    BlockOption,
+    DataOption,
+    JsonOption,
+    SkipBadOption,
+    open_registry,
+    split_names,
+)
+from bench.errors import BadImagesError, BenchError, UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bench.cli.progress import Display
     from bench.contracts import TaskSpec
+    from bench.data.index import IndexOptions
     from bench.registry import Registry
     from bench.report.rows import Row
     from bench.run.plan import Changes, TaskImages, Variant
@@ -25,7 +34,7 @@ DEFAULT_TASKS = "oct-phantom,cxr-phantom"
 def run(
     detectors: Annotated[str, typer.Option(help="Names of detectors, separated by commas, or 'all'.")],
     tasks: Annotated[
-        str, typer.Option(help="Names of tasks, separated by commas. The default needs no download.")
+        str, typer.Option(help="Names of tasks, or TOML files, separated by commas. The default needs no download.")
     ] = DEFAULT_TASKS,
     data: DataOption = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 3 runs seeds 0, 1 and 2.")] = 1,
@@ -47,9 +56,8 @@ def run(
         typer.Option(min=1.0, help="Seconds after which a cell is ended."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Compute every cell again.")] = False,
-    accept_data_changes: Annotated[
-        bool, typer.Option("--accept-data-changes", help="Take a changed data folder as a new edition.")
-    ] = False,
+    accept_data_changes: AcceptOption = False,
+    skip_bad: SkipBadOption = False,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run detector code in bubblewrap, without data, results or network.")
     ] = False,
@@ -63,23 +71,25 @@ def run(
     if device.partition(":")[0] not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"--device {device}: choose auto, cpu, cuda or mps")
     from bench.cli.progress import make_display
+    from bench.data.index import IndexOptions
     from bench.files import cache_folder
     from bench.results.store import Store
     from bench.run.plan import make_cells, read_changes
     from bench.run.runner import RunOptions, run_cells
     from bench.run.sandbox import Sandbox
 
-    cache, store = cache_folder(), Store(results)
-    box = Sandbox((results, cache, *([data] if data else [])), device) if sandbox else None
+    cache, store, called = cache_folder(), Store(results), split_names(tasks)
+    folders = [*([data] if data else []), *(Path(name).parent for name in called if name.endswith(".toml"))]
+    box = Sandbox((results, cache, *folders), device) if sandbox else None
     names = None if detectors.strip() == "all" else split_names(detectors)
     registry, variants = _choose(names, read_changes(preset, label, config, assignments or []), no_plugin, box)
-    specs = [_find_task(registry, name, sandbox) for name in split_names(tasks)]
+    specs = _find_tasks(registry, called, cache, sandbox)
     if not variants or not specs:
         raise UsageError("name at least one detector and one task")
-    options = RunOptions(cache, data, device, jobs, timeout, force, box)
+    options = RunOptions(cache, tuple(folders), device, jobs, timeout, force, box)
     store.check_writable()
     with make_display() as display:
-        found = _open_tasks(specs, options.data, options.cache, accept_data_changes, display)
+        found = _open_tasks(specs, data, cache, IndexOptions(accept_data_changes, skip_bad), display)
         cells = make_cells(variants, found, seeds)
         display.plan(len(cells))
         ending: KeyboardInterrupt | BenchError | None = None
@@ -117,55 +127,40 @@ def _choose(
     return collection.registry, collection.variants(names, changes)
 
 
-def _find_task(registry: Registry, name: str, sandbox: bool) -> TaskSpec:
+def _find_tasks(registry: Registry, names: Sequence[str], cache: Path, sandbox: bool) -> dict[str, TaskSpec]:
+    """Find the tasks by what they were called on the command line."""
+    from bench.cli.tasks import find_task
+
     try:
-        return registry.task(name).spec
-    except UsageError as error:
+        return {name: find_task(registry, name, cache) for name in names}
+    except UnknownNameError as error:
         raise (UsageError(f"{error}; tasks of plugins do not run with --sandbox") if sandbox else error) from None
 
 
 def _open_tasks(
-    specs: Sequence[TaskSpec], data: Path | None, cache: Path, accept: bool, display: Display
+    specs: Mapping[str, TaskSpec], data: Path | None, cache: Path, options: IndexOptions, display: Display
 ) -> list[TaskImages]:
     """Find every task's images; if files of any task cannot be read, one error names those of all tasks."""
-    from bench.data.decode import undecodable
+    from bench.cli.tasks import data_folder
+    from bench.data.decode import place, undecodable
+    from bench.data.index import index_task
+    from bench.run.plan import TaskImages
 
     found: list[TaskImages] = []
     bad: list[str] = []
-    for spec in specs:
+    for name, spec in specs.items():
+        folder = data_folder(spec, name, data, cache)
         try:
-            found.append(_open_task(spec, data, cache, accept, display))
+            found.append(TaskImages(spec, index_task(spec, folder, cache, options, display.preparing(spec.name))))
         except BadImagesError as error:
             bad += error.bad
     if bad:
         for task in found:
-            bad += undecodable(task.spec, [entry.path for entry in task.manifest.entries])
-        raise BadImagesError(bad)
+            entries = task.manifest.images()
+            reasons = undecodable(task.spec, entries, cache)
+            bad += [f"{place(entry)}: {why}" for entry, why in zip(entries, reasons, strict=True) if why]
+        raise BadImagesError(dict.fromkeys(bad))
     return found
-
-
-def _open_task(spec: TaskSpec, data: Path | None, cache: Path, accept: bool, display: Display) -> TaskImages:
-    from bench.data.index import index_task
-    from bench.run.plan import TaskImages
-
-    if data is None and not spec.synthetic:
-        raise DataMissingError(
-            f"task '{spec.name}' needs its images: name the folder they lie in with --data DIR or BENCH_DATA\n"
-            f"Expected layout:\n{spec.layout}\nOfficial download: {spec.url}"
-        )
-    if data is not None and not data.is_dir() and not spec.synthetic:
-        raise DataMissingError(
-            f"task '{spec.name}': there is no folder {data}\nExpected layout:\n{spec.layout}\n"
-            f"Official download: {spec.url}"
-        )
-    manifest = index_task(
-        spec,
-        data or cache,
-        cache,
-        accept_changes=accept,
-        progress=lambda done, total: display.hashing(spec.name, done, total),
-    )
-    return TaskImages(spec, manifest)
 
 
 def _report(display: Display, registry: Registry, results: Path, as_json: bool, as_csv: bool) -> None:

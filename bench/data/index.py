@@ -4,34 +4,66 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.contracts import ImageFile, TaskSpec
-from bench.data.decode import undecodable
+from bench.data.decode import place, undecodable
 from bench.data.manifest import Manifest, build_manifest
+from bench.data.reading import Member, Reader
 from bench.errors import BadImagesError, BadTaskError, BenchError, DataChangedError, PluginProblem, StorageError
 from bench.files import write_atomically
 
+BATCH = 500
+
+Steps = Callable[[str, int, int], None]
+"""Told what is being done, and how much of it: ("checking files", done, total)."""
+
 
 class Known(NamedTuple):
-    """What the index remembers of a file: unchanged size and time stand for an unchanged hash."""
+    """What the index remembers of a file: unchanged size and time stand for an unchanged hash.
+
+    ``fault`` is why it does not decode, "" if it does, and None if nobody has tried.
+    """
 
     size: int
     modified_ns: int
     sha256: str
+    fault: str | None = None
+
+
+class Item(NamedTuple):
+    """Something to hash: a file, or a row of one, and what the index calls it."""
+
+    name: str
+    path: Path
+    member: Member
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """What to do about data that is not as it was.
+
+    Attributes:
+        accept_changes: take a changed folder as the new truth (a new edition).
+        skip_bad: leave out files that do not decode, and say so in the manifest.
+
+    """
+
+    accept_changes: bool = False
+    skip_bad: bool = False
 
 
 def index_task(
     spec: TaskSpec,
     data: Path,
     cache: Path,
-    *,
-    accept_changes: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    options: IndexOptions = IndexOptions(),
+    progress: Steps = lambda step, done, total: None,
 ) -> Manifest:
     """List, hash and split a task's images.
 
@@ -39,8 +71,8 @@ def index_task(
         spec: the task.
         data: the data folder; synthetic tasks draw into the cache instead.
         cache: the image cache, where hashes are remembered by path, size and time of change.
-        accept_changes: take a changed folder as the new truth (a new edition).
-        progress: told (done, total) while files are hashed.
+        options: what to do about data that is not as it was.
+        progress: told how far it is.
 
     Raises:
         DataMissingError: the task's folders are not there.
@@ -50,20 +82,25 @@ def index_task(
         PluginProblem: the task's own code failed.
 
     """
+    if spec.base is not None:
+        from bench.data.protocols import derive
+
+        return derive(spec, index_task(spec.base, data, cache, options, progress), cache, progress)
     root = (cache / "phantoms" if spec.synthetic else data).resolve()
     files = list_files(spec, root)
-    paths = sorted({path for file in files for path in (file.path, file.mask) if path is not None})
-    if len({file.path for file in files}) != len(files):
+    items = [Item(_name(file.path, root, file.member), file.path, file.member) for file in files]
+    masks = [Item(_name(file.mask, root), file.mask, None) for file in files if file.mask is not None]
+    if len({item.name for item in items}) != len(items):
         raise BadTaskError(f"task '{spec.name}' lists a file twice")
-    memory = cache / "index" / f"{spec.name}-{spec.version}-{sha256(os.fsencode(root)).hexdigest()[:12]}.json"
+    memory = _memory(spec, root, cache)
     before = _load(memory)
-    now, bad = _hash_files(paths, root, before, progress)
+    now, bad = _hash_all([*items, *dict.fromkeys(masks)], Reader(spec, cache), before, progress)
+    now, bad = _judge(spec, files, items, now, bad, cache, options.skip_bad, progress)
+    bad += _masks_of_other_size([file for file in files if file.mask], root, before, now)
     if bad:
-        # The run ends here anyway, so take the time to find those that do not decode as well: one list, one repair.
-        bad += undecodable(spec, [file.path for file in files if _name(file.path, root) in now], progress)
         raise BadImagesError(bad)
     changes = _changes(before, now) if before and not spec.synthetic else []
-    if changes and not accept_changes:
+    if changes and not options.accept_changes:
         raise DataChangedError(
             f"the images of task '{spec.name}' in {root} changed since they were first indexed:\n  "
             + _shorten(changes)
@@ -72,10 +109,17 @@ def index_task(
         )
     if before != now:
         write_atomically(memory, json.dumps(now).encode())
-    return build_manifest(spec, files, {path: now[_name(path, root)].sha256 for path in paths})
+    skipped = {number for number, item in enumerate(items) if now[item.name].fault}
+    digests = [now[item.name].sha256 for item in items]
+    return build_manifest(spec, files, digests, {mask.path: now[mask.name].sha256 for mask in masks}, skipped)
 
 
-def list_files(spec: TaskSpec, root: Path) -> list[ImageFile]:
+def is_indexed(spec: TaskSpec, data: Path, cache: Path) -> bool:
+    """Whether a task's files in this folder were hashed before."""
+    return _memory(spec, data.resolve(), cache).exists()
+
+
+def list_files(spec: TaskSpec, root: Path) -> Sequence[ImageFile]:
     """Have a task list its images below ``root``; what goes wrong in its code is told as its fault."""
     try:
         return list(spec.build(root))
@@ -85,8 +129,14 @@ def list_files(spec: TaskSpec, root: Path) -> list[ImageFile]:
         raise PluginProblem(f"task '{spec.name}' failed to list its images: {type(error).__name__}: {error}") from error
 
 
-def _name(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+def _memory(spec: TaskSpec, root: Path, cache: Path) -> Path:
+    return cache / "index" / f"{spec.name}-{spec.version}-{sha256(os.fsencode(root)).hexdigest()[:12]}.json"
+
+
+def _name(path: Path, root: Path, member: Member = None) -> str:
+    """Name a file by its path from the root; as text, since a task may have 100,000 of them."""
+    text = path.as_posix().removeprefix(f"{root.as_posix()}/")
+    return text if member is None else f"{text}[{member[0]}/{member[1]}]"
 
 
 def _load(memory: Path) -> dict[str, Known]:
@@ -101,38 +151,90 @@ def _load(memory: Path) -> dict[str, Known]:
         return {}
 
 
-def _hash_files(
-    paths: list[Path], root: Path, before: dict[str, Known], progress: Callable[[int, int], None]
+def _hash_all(
+    items: Sequence[Item], reader: Reader, before: Mapping[str, Known], progress: Steps
 ) -> tuple[dict[str, Known], list[str]]:
-    """Hash every file that the index does not know already; returns those, and the bad ones with their reasons."""
+    """Hash everything that the index does not know already; returns those, and the bad ones with their reasons."""
     bad: list[str] = []
 
-    def look(path: Path) -> tuple[str, Known | None]:
-        name = _name(path, root)
+    def look(item: Item) -> Known | None:
         try:
-            status = path.stat()
-            known = before.get(name)
-            if status.st_size == 0:
-                bad.append(f"{path}: empty file")
-                return name, None
+            status = os.stat(item.path)  # noqa: PTH116  (half the time of Path.stat)
+            known = before.get(item.name)
             if known and (known.size, known.modified_ns) == (status.st_size, status.st_mtime_ns):
-                return name, known
-            return name, Known(status.st_size, status.st_mtime_ns, sha256(path.read_bytes()).hexdigest())
+                return known
+            fault = "empty file" if status.st_size == 0 else None
+            return Known(status.st_size, status.st_mtime_ns, reader.digest(item.path, item.member), fault)
         except OSError as error:
-            bad.append(f"{path}: {error.strerror}")
-            return name, None
+            bad.append(f"{item.path}: {error.strerror}")
+        except BadImagesError as error:
+            bad.extend(error.bad)
+        except IndexError:
+            bad.append(f"{item.path}: there is no row {item.member}")
+        return None
 
     found: dict[str, Known] = {}
+    batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done, (name, known) in enumerate(threads.map(look, paths), start=1):
-            if known:
-                found[name] = known
-            if done % 500 == 0 or done == len(paths):
-                progress(done, len(paths))
-    return found, bad
+        for number, batch in enumerate(threads.map(lambda batch: [look(item) for item in batch], batches)):
+            found.update({item.name: known for item, known in zip(batches[number], batch, strict=True) if known})
+            progress("checking files", min((number + 1) * BATCH, len(items)), len(items))
+    return found, list(dict.fromkeys(bad))
 
 
-def _changes(before: dict[str, Known], now: dict[str, Known]) -> list[str]:
+def _judge(
+    spec: TaskSpec,
+    files: Sequence[ImageFile],
+    items: Sequence[Item],
+    now: dict[str, Known],
+    bad: list[str],
+    cache: Path,
+    skip_bad: bool,
+    progress: Steps,
+) -> tuple[dict[str, Known], list[str]]:
+    """Find out which files do not decode, if anybody asked or something is wrong already, and add them to ``bad``.
+
+    A run that ends anyway takes the time to name them all: one list, one repair.
+    """
+    empty = [item for item in items if (known := now.get(item.name)) and known.fault]
+    if skip_bad or bad or empty:
+        untried = [n for n, item in enumerate(items) if (known := now.get(item.name)) and known.fault is None]
+        faults = undecodable(
+            spec, [files[n] for n in untried], cache, lambda done, total: progress("trying files", done, total)
+        )
+        tried = {items[n].name: fault for n, fault in zip(untried, faults, strict=True)}
+        now = {name: known._replace(fault=tried.get(name, known.fault)) for name, known in now.items()}
+    if skip_bad:
+        return now, bad
+    faulty = {place(file): now[item.name].fault for file, item in zip(files, items, strict=True) if item.name in now}
+    return now, bad + [f"{where}: {fault}" for where, fault in faulty.items() if fault]
+
+
+def _masks_of_other_size(
+    files: Sequence[ImageFile], root: Path, before: Mapping[str, Known], now: Mapping[str, Known]
+) -> list[str]:
+    """Compare each new mask with its image, reading no more than the headers."""
+    from PIL import Image
+
+    bad = []
+    for file in files:
+        names = [_name(path, root) for path in (file.path, file.mask) if path is not None]
+        if file.mask is None or all(name in before and before[name] == now.get(name) for name in names):
+            continue
+        try:
+            with Image.open(file.path) as image, Image.open(file.mask) as mask:
+                if image.size != mask.size:
+                    bad.append(f"{file.mask}: the mask has {_size(mask.size)} pixels, its image {_size(image.size)}")
+        except OSError:  # another decoder's format; or damaged, which decoding will say
+            continue
+    return bad
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]}"
+
+
+def _changes(before: Mapping[str, Known], now: Mapping[str, Known]) -> list[str]:
     changed = [name for name in now if name in before and now[name].sha256 != before[name].sha256]
     return (
         [f"changed: {name}" for name in sorted(changed)]

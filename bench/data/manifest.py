@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from bench.contracts import Grouping, ImageFile, Role, TaskSpec
@@ -22,11 +23,13 @@ class Entry(NamedTuple):
         id: first 16 hex digits of the sha256 of the file; further identical files get ``-2``, ``-3`` in path order.
         path: where the file lies on this machine; never published.
         patient: key of the patient, or None.
-        role: ``fit``, ``tune``, ``test`` or ``pool``.
+        role: ``fit``, ``tune``, ``test``, ``pool``, or ``skipped``: unreadable, and left out by request.
         label: 0 normal, 1 anomalous.
         category: the class in the data set's own words.
         mask: id of the lesion mask, or None.
         mask_path: where the mask lies on this machine; never published.
+        member: array and row where ``path`` is an .npz file of many images.
+        attributes: what else is known; no part of the manifest's hash, never published.
 
     """
 
@@ -38,11 +41,16 @@ class Entry(NamedTuple):
     category: str
     mask: str | None
     mask_path: Path | None
+    member: tuple[str, int] | None = None
+    attributes: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A task's images in order of id, and the hash that tells one edition from another."""
+    """A task's images in order of id, and the hash that tells one edition from another.
+
+    ``base`` is the manifest that a protocol variant starts from.
+    """
 
     task: str
     version: str
@@ -50,6 +58,11 @@ class Manifest:
     edition: str
     sha256: str
     entries: tuple[Entry, ...]
+    base: Manifest | None = None
+
+    def images(self) -> tuple[Entry, ...]:
+        """Return all entries but the skipped ones, in order of id."""
+        return tuple(entry for entry in self.entries if entry.role != "skipped")
 
     def of_role(self, *roles: Role) -> tuple[Entry, ...]:
         """Return the entries with one of these roles, in order of id."""
@@ -65,7 +78,7 @@ def count_roles(images: Iterable[tuple[str, int]]) -> dict[str, dict[str, int]]:
     tally = Counter(images)
     return {
         role: {"normal": tally[role, 0], "anomalous": tally[role, 1]}
-        for role in ("fit", "tune", "test", "pool")
+        for role in ("fit", "tune", "test", "pool", "skipped")
         if tally[role, 0] or tally[role, 1]
     }
 
@@ -78,13 +91,21 @@ def goes_to_tune(task: str, key: str) -> bool:
     return int(sha256(f"{task}/{key}".encode()).hexdigest()[:8], 16) / 2**32 < TUNE_FRACTION
 
 
-def build_manifest(spec: TaskSpec, files: Sequence[ImageFile], digests: Mapping[Path, str]) -> Manifest:
+def build_manifest(
+    spec: TaskSpec,
+    files: Sequence[ImageFile],
+    digests: Sequence[str],
+    mask_digests: Mapping[Path, str] = MappingProxyType({}),
+    skipped: Set[int] = frozenset(),
+) -> Manifest:
     """Give every file its identity and its final role.
 
     Args:
         spec: the task.
         files: what the task found on disk, in any order.
-        digests: sha256 of every file and mask, as 64 hex digits.
+        digests: sha256 of each, as 64 hex digits.
+        mask_digests: the same of the masks, by path.
+        skipped: places in ``files`` of those that cannot be read and are left out.
 
     Raises:
         BadTaskError: nothing to learn from, a test class missing, or an anomaly among the fit images.
@@ -92,21 +113,32 @@ def build_manifest(spec: TaskSpec, files: Sequence[ImageFile], digests: Mapping[
     """
     seen: Counter[str] = Counter()
     entries = []
-    for file in sorted(files, key=lambda file: file.path.as_posix()):
-        short = digests[file.path][:16]
+    for place in sorted(range(len(files)), key=lambda place: (str(files[place].path), files[place].member or ("", 0))):
+        file, short = files[place], digests[place][:16]
         seen[short] += 1
         image_id = short if seen[short] == 1 else f"{short}-{seen[short]}"
-        role: Role = file.role
+        role: Role = "skipped" if place in skipped else file.role
         if role == "fit" and goes_to_tune(spec.name, file.patient or image_id):
             role = "tune"
-        mask = digests[file.mask][:16] if file.mask else None
-        entries.append(Entry(image_id, file.path, file.patient, role, file.label, file.category, mask, file.mask))
-    entries.sort(key=lambda entry: entry.id)
-    rows = ((e.id, e.patient, e.role, e.label, e.category, e.mask) for e in entries)
+        mask = mask_digests[file.mask][:16] if file.mask else None
+        known = (file.patient, role, file.label, file.category, mask, file.mask, file.member, file.attributes)
+        entries.append(Entry(image_id, file.path, *known))
+    return seal(spec, entries)
+
+
+def seal(spec: TaskSpec, entries: Iterable[Entry], base: Manifest | None = None) -> Manifest:
+    """Make a task's manifest of its entries, which may come in any order.
+
+    Raises:
+        BadTaskError: nothing to learn from, a test class missing, or an anomaly among the fit images.
+
+    """
+    ordered = tuple(sorted(entries, key=lambda entry: entry.id))
+    rows = ((e.id, e.patient, e.role, e.label, e.category, e.mask) for e in ordered)
     digest = manifest_sha256(spec.name, spec.version, rows)
     edition = spec.editions.get(digest, f"edition-{digest[:8]}")
-    manifest = Manifest(spec.name, spec.version, spec.grouping, edition, digest, tuple(entries))
-    _check(manifest)
+    manifest = Manifest(spec.name, spec.version, spec.grouping, edition, digest, ordered, base)
+    _check(manifest, spec.protocol.contamination > 0)
     return manifest
 
 
@@ -126,9 +158,10 @@ def manifest_sha256(task: str, version: str, rows: Iterable[tuple[str, str | Non
     return digest.hexdigest()
 
 
-def _check(manifest: Manifest) -> None:
+def _check(manifest: Manifest, contaminated: bool) -> None:
     name, counts = manifest.task, manifest.counts()
-    wrong = [role for role in ("fit", "tune") if counts.get(role, {}).get("anomalous")]
+    normal_only = ("tune",) if contaminated else ("fit", "tune")
+    wrong = [role for role in normal_only if counts.get(role, {}).get("anomalous")]
     if wrong:
         raise BadTaskError(f"task '{name}' has anomalous images among its {wrong[0]} images; give them the role pool")
     if "fit" not in counts:

@@ -1,5 +1,6 @@
 """Image-level metrics of a ranking, and how far to trust them: pure numpy functions of labels and scores."""
 
+from bench.metrics.alarms import alarm_threshold, false_alarm_rate_over_seeds
 from bench.metrics.delong import delong
 from bench.metrics.intervals import (
     Interval,
@@ -15,6 +16,7 @@ from bench.metrics.ranking import auroc, average_precision, roc_curve, sensitivi
 
 __all__ = [
     "Interval",
+    "alarm_threshold",
     "auroc",
     "auroc_interval",
     "auroc_over_seeds",
@@ -23,6 +25,7 @@ __all__ = [
     "average_precision_over_seeds",
     "bootstrap_interval",
     "delong",
+    "false_alarm_rate_over_seeds",
     "roc_curve",
     "sensitivity_at_specificity",
     "sensitivity_interval",

@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import RecordError
-from bench.metrics import Interval, auroc_over_seeds, average_precision_over_seeds, sensitivity_over_seeds
+from bench.metrics import (
+    Interval,
+    auroc_over_seeds,
+    average_precision_over_seeds,
+    false_alarm_rate_over_seeds,
+    sensitivity_over_seeds,
+)
 from bench.results.record import Record, TaskPart
 from bench.results.scores import Scores, read_scores
 from bench.results.store import SCORES
@@ -37,6 +43,7 @@ class Row:
         auroc: mean over the seeds, with its 95 % interval.
         average_precision: likewise.
         sensitivity: at 95 % specificity, likewise.
+        false_alarms: of normal test images at the threshold that 95 % of held-out normals stay below, likewise.
         fit_seconds: mean over the seeds.
         images_per_second: mean over the seeds, while scoring.
 
@@ -55,6 +62,7 @@ class Row:
     auroc: Interval | None = None
     average_precision: Interval | None = None
     sensitivity: Interval | None = None
+    false_alarms: Interval | None = None
     fit_seconds: float | None = None
     images_per_second: float | None = None
 
@@ -132,9 +140,17 @@ def _row(group: Sequence[tuple[Path, Record]]) -> Row:
         auroc_over_seeds(labels, scores),
         average_precision_over_seeds(labels, scores),
         sensitivity_over_seeds(labels, scores, SPECIFICITY),
+        _false_alarms(cells),
         _mean(one.cost.fit_seconds for _, one in group),
         _mean(one.cost.images_per_second for _, one in group),
     )
+
+
+def _false_alarms(cells: Sequence[Scores]) -> Interval | None:
+    if not len(cells[0].tune):
+        return None
+    scores, tune = np.stack([cell.scores for cell in cells]), np.stack([cell.tune for cell in cells])
+    return false_alarm_rate_over_seeds(cells[0].labels, scores, tune, SPECIFICITY)
 
 
 def _scores_of(folder: Path, record: Record) -> Scores:

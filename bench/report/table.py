@@ -17,10 +17,19 @@ from bench.metrics import Interval
 from bench.report.rows import Row, by_edition
 from bench.results.record import TaskPart
 
-METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity")
+METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity", "false_alarm_rate_at_95_specificity")
 # Broken headings, so that a table fits a terminal of 80 columns.
-NARROW_HEADINGS = ("detector", "AUROC\n[95 % interval]", "AP", "sens.\nat 95 %\nspec.", "fit", "images\n/s", "seeds")
-HEADINGS = ("detector", "AUROC [95 % interval]", "AP", "sens. at 95 % spec.", "fit", "images/s", "seeds")
+NARROW_HEADINGS = (
+    "detector",
+    "AUROC\n[95 % interval]",
+    "AP",
+    "sens.\nat 95 %\nspec.",
+    "false\nalarms",
+    "fit",
+    "images\n/s",
+    "seeds",
+)
+HEADINGS = tuple(heading.replace("\n/", "/").replace("\n", " ") for heading in NARROW_HEADINGS)
 
 
 def prevalence(task: TaskPart) -> float:
@@ -37,7 +46,7 @@ def describe_task(task: TaskPart) -> str:
         f"{task.name} v{task.version} ({task.edition}{', SYNTHETIC images' if task.synthetic else ''}) · "
         f"{counts['fit']['normal']} fit, {tune} tune, "
         f"{counts['test']['normal']} normal + {counts['test']['anomalous']} anomalous test · "
-        f"prevalence {prevalence(task):.1%} · grouping: {task.grouping}"
+        f"prevalence {prevalence(task):.1%} · grouping: {task.grouping}{f' · {task.protocol}' if task.protocol else ''}"
     )
 
 
@@ -48,6 +57,8 @@ def as_json(rows: Sequence[Row]) -> str:
             "name": task.name,
             "version": task.version,
             "edition": task.edition,
+            "grouping": task.grouping,
+            "protocol": task.protocol,
             "synthetic": task.synthetic,
             "counts": task.counts,
             "prevalence": prevalence(task),
@@ -58,7 +69,7 @@ def as_json(rows: Sequence[Row]) -> str:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    intervals = (row.auroc, row.average_precision, row.sensitivity)
+    intervals = (row.auroc, row.average_precision, row.sensitivity, row.false_alarms)
     return {
         "task": row.task.name,
         "detector": row.detector,
@@ -149,12 +160,13 @@ def pretrained_note(rows: Sequence[Row]) -> str:
 def _cells(row: Row) -> list[str]:
     name = row.name + ("*" if row.pretrained else "")
     if row.auroc is None:
-        return [name, row.status, "–", "–", "–", "–", _seeds(row)]
+        return [name, row.status, "–", "–", "–", "–", "–", _seeds(row)]
     return [
         name,
         with_interval(row.auroc),
         _value(row.average_precision),
         _value(row.sensitivity),
+        _value(row.false_alarms),
         _seconds(row.fit_seconds),
         "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
         _seeds(row),

@@ -142,12 +142,14 @@ def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> tuple
     """Verify a cell, and refuse kinds of records that say nothing.
 
     Raises:
-        RecordError: it does not verify, it is a smoke test, or it was interrupted.
+        RecordError: it does not verify, its task is private, it is a smoke test, or it was interrupted.
 
     """
     record, files, manifest = verify_cell(folder, metrics)
     if record.detector.variant.partition("+")[0] == "smoke":
         raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
+    if record.task.private:
+        raise RecordError(f"{folder.name}: task '{record.task.name}' is private: its TOML file says publish = false")
     if record.status == "interrupted":
         raise RecordError(f"{folder.name}: it was interrupted: run it again")
     if record.detector.source_digest == EDITED:

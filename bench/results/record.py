@@ -29,6 +29,8 @@ class TaskPart(_Part):
     manifest_sha256: str
     grouping: str
     synthetic: bool
+    protocol: str = ""
+    private: bool = False
     counts: dict[str, dict[str, int]]
 
 

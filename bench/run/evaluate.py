@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.contracts import MetricSpec
-from bench.metrics import Interval, auroc_interval, average_precision_interval, bootstrap_interval, sensitivity_interval
+from bench.metrics import (
+    Interval,
+    auroc_interval,
+    average_precision_interval,
+    bootstrap_interval,
+    false_alarm_rate_over_seeds,
+    sensitivity_interval,
+)
 from bench.results.record import MetricPart
 from bench.results.scores import Scores
 
@@ -26,11 +33,14 @@ def evaluate(scores: Scores) -> dict[str, MetricPart]:
 
     """
     labels, values = scores.labels, scores.scores
-    computed: Mapping[str, Interval] = {
+    computed: dict[str, Interval] = {
         "auroc": auroc_interval(labels, values),
         "average_precision": average_precision_interval(labels, values),
         "sensitivity_at_95_specificity": sensitivity_interval(labels, values, SPECIFICITY),
     }
+    if len(scores.tune):
+        alarms = false_alarm_rate_over_seeds(labels, values[None], scores.tune[None], SPECIFICITY)
+        computed["false_alarm_rate_at_95_specificity"] = alarms
     return {name: MetricPart(**interval._asdict()) for name, interval in computed.items()}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.contracts import MetricSpec
+from bench.data.variants import describe as describe_protocol
 from bench.results.record import CostPart, DetectorPart, MetricPart, Record, TaskPart
 from bench.results.scores import scores_table, split_scores, to_parquet
 from bench.results.store import SCORES
@@ -75,6 +76,8 @@ def _task_part(cell: Cell) -> TaskPart:
         manifest_sha256=manifest.sha256,
         grouping=manifest.grouping,
         synthetic=cell.task.spec.synthetic,
+        protocol=describe_protocol(cell.task.spec.protocol),
+        private=cell.task.spec.private,
         counts=manifest.counts(),
     )
 

@@ -23,7 +23,7 @@ class RunOptions:
     """How to run: where images and records lie, and on what."""
 
     cache: Path
-    data: Path | None
+    data: tuple[Path, ...]
     device: str = "auto"
     jobs: int = 1
     timeout: float | None = None
@@ -172,7 +172,7 @@ class _Run:
         by_id = {cell.id: cell for cell in cells}
         started: dict[str, Outcome] = {}
         requests = [self.request(cell, images) for cell in cells]
-        hidden = (self.store.root, self.options.cache, *filter(None, [self.options.data]))
+        hidden = (self.store.root, self.options.cache, *self.options.data)
         events = run_jobs(requests, self.options.jobs, self.options.timeout, hidden, self.options.sandbox)
         try:
             for event in events:
@@ -215,8 +215,8 @@ class _Run:
         from bench.run.recording import make_record  # pandas takes 0.4 s, in which the first cell is already loading
 
         known = {"CACHE": self.options.cache, "RESULTS": self.store.root}
-        if self.options.data is not None:
-            known["DATA"] = self.options.data
+        for number, folder in enumerate(self.options.data, start=1):
+            known["DATA" if number == 1 else f"DATA{number}"] = folder
         metrics = [offer.spec for offer in self.registry.metrics.values()]
         provenance = cell.variant.provenance
         digest = EDITED if provenance.edited() else provenance.source_digest

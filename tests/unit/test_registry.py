@@ -144,7 +144,13 @@ def test_metrics_and_notify_hooks_are_called(bench: Bench) -> None:
     assert (bench.folder / "told.txt").read_text() == "ok True"
     (record,) = bench.records()
     assert "greedy" in record["reason"]
-    assert set(record["metrics"]) == {"auroc", "average_precision", "sensitivity_at_95_specificity", "mean_gap"}
+    assert set(record["metrics"]) == {
+        "auroc",
+        "average_precision",
+        "sensitivity_at_95_specificity",
+        "false_alarm_rate_at_95_specificity",
+        "mean_gap",
+    }
     gap = record["metrics"]["mean_gap"]
     assert gap["low"] < gap["value"] < gap["high"]
     assert bench("publish", str(bench.results), "--to", str(bench.folder / "published")).returncode == 0
@@ -162,7 +168,7 @@ def test_list_of_plugins_shows_whatever_they_offer(bench: Bench) -> None:
     bench.add_plugin("notified", NOTIFIED)
     shown = bench("list", "plugins", COLUMNS="200").stdout
     assert "metric mean_gap" in shown
-    assert "tasks oct-phantom, cxr-phantom" in shown
+    assert "tasks oct-phantom, cxr-phantom, chest-xray" in shown
     assert "cell_finished, run_finished" in shown
 
 

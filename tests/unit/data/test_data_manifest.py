@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.contracts import ImageFile, TaskSpec
-from bench.data.decode import _decode_file, open_images, prepare_images, to_grey, undecodable
+from bench.data.decode import open_images, prepare_images, undecodable
 from bench.data.index import index_task
 from bench.data.manifest import build_manifest, goes_to_tune
+from bench.data.reading import decode, to_grey
 from bench.data.sets.kermany import CHEST_XRAY, OCT2017, chest_patient, oct_patient
 from bench.errors import BadTaskError
 from tests.conftest import write_image
@@ -28,7 +29,7 @@ def image(name: str, role: str = "fit", label: int = 0, patient: str | None = No
 
 def manifest(files: list[ImageFile], content: dict[str, str] | None = None):  # type: ignore[no-untyped-def]
     content = content or {}
-    digests = {file.path: sha256(content.get(file.path.name, file.path.name).encode()).hexdigest() for file in files}
+    digests = [sha256(content.get(file.path.name, file.path.name).encode()).hexdigest() for file in files]
     return build_manifest(spec(files), files, digests)
 
 
@@ -173,15 +174,16 @@ def test_sixteen_bits_and_colours_to_grey() -> None:
 def test_sixteen_bits_are_scaled_in_every_format(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"deep.{suffix}"
     Image.fromarray(np.full((4, 4), 257 * 70, np.uint16)).save(path)
-    assert np.array_equal(np.asarray(_decode_file(spec([]), path, path.read_bytes())), np.full((4, 4), 70))
+    assert np.array_equal(np.asarray(decode(path.read_bytes())), np.full((4, 4), 70))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_pixels_of_unknown_range_are_refused(tmp_path: Path, dtype: type) -> None:
     path = tmp_path / "deep.tiff"
     Image.fromarray(np.full((4, 4), 300, dtype)).save(path)
-    (reason,) = undecodable(spec([]), [path])
-    assert reason == f"{path}: 32-bit pixels, whose range is unknown: convert them to 8 or 16 bits"
+    file = ImageFile(path, 0, "X", None, "fit")
+    (reason,) = undecodable(spec([]), [file], tmp_path)
+    assert reason == "32-bit pixels, whose range is unknown: convert them to 8 or 16 bits"
 
 
 def test_sixteen_bit_png(tmp_path: Path) -> None:

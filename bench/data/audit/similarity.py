@@ -6,8 +6,8 @@ Three looks, each dearer and stricter than the one before; all take thumbnails o
    neighbours by it are candidates.
 2. :func:`match`: the best correlation of two coarse pictures over small shifts and the four flips.
 3. :func:`grain_likeness`, then :func:`similarity`: correlation of fine detail after alignment. Grain belongs to one
-   exposure: the speckle of an OCT scan and the quantum noise of an X-ray come out anew in the next, so neighbouring slices
-   of one eye share their anatomy, and not their grain.
+   exposure: the speckle of an OCT scan and the quantum noise of an X-ray come out anew in the next, so neighbouring
+   slices of one eye share their anatomy, and not their grain.
 
 ``benchmarks/audit_recall.py`` prints what the thresholds rest on.
 """
@@ -51,7 +51,8 @@ def describe(equalised: Stack) -> Stack:
     up = np.concatenate([spectrum[:, :1], spectrum[:, :-FREQUENCIES:-1]], axis=1)
     # A flip exchanges the two halves, so their sum and the size of their difference are the same for all flips.
     both = np.concatenate([down + up, np.abs(down - up)], axis=1)
-    return np.sqrt(both).reshape(len(both), -1).astype(np.float32)
+    vectors: Stack = np.sqrt(both).reshape(len(both), -1).astype(np.float32)
+    return vectors
 
 
 def standardise(vectors: Stack) -> Stack:
@@ -147,7 +148,8 @@ def _match_histogram(image: NDArray[np.uint8], like: NDArray[np.uint8]) -> Stack
     counts, wanted = (np.bincount(each.ravel(), minlength=256) for each in (image, like))
     ranks, wanted_ranks = ((np.cumsum(c) - c / 2) / c.sum() for c in (counts, wanted))
     there = wanted > 0
-    return np.interp(ranks, wanted_ranks[there], np.arange(256)[there]).astype(np.float32)[image]
+    contrast: Stack = np.interp(ranks, wanted_ranks[there], np.arange(256)[there]).astype(np.float32)
+    return contrast[image]
 
 
 def _agreement(one: Stack, other: Stack) -> float:

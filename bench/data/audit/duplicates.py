@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.audit import similarity as look
+from bench.data.audit import similarity as look
 from bench.data.manifest import Entry
 
 VERSION = "1"
@@ -42,6 +42,7 @@ class Pair:
 def find_duplicates(
     entries: Sequence[Entry],
     thumbnails: NDArray[np.uint8],
+    near: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Pair]:
     """Find all pairs, across roles and within.
@@ -49,6 +50,7 @@ def find_duplicates(
     Args:
         entries: n images.
         thumbnails: uint8 (n, SIDE, SIDE), in the same order; may be a memory map. Memory stays bounded.
+        near: False looks for identical files only.
         progress: told (done, total) of the search.
 
     Returns:
@@ -62,7 +64,7 @@ def find_duplicates(
     pairs = [
         _pair("exact", entries[a], entries[b], 1.0, "") for group in groups for a, b in combinations(sorted(group), 2)
     ]
-    first = np.array([group[0] for group in groups])
+    first = np.array([group[0] for group in groups] if near else [], np.int64)
     for a, b, alike, flip in near_pairs(thumbnails, first, progress):
         pairs += [_pair("near", entries[x], entries[y], alike, flip) for x, y in product(groups[a], groups[b])]
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.a.path, pair.b.path))
@@ -102,9 +104,9 @@ def _verify(
         return
     one = thumbnails[rows[pairs[:, 0]]]
     other = np.empty_like(one)
-    for n, (row, which) in enumerate(zip(rows[pairs[:, 1]], flips, strict=True)):
-        other[n] = look.flip(thumbnails[row][None], look.FLIPS[which])[0]
-    for n in np.flatnonzero(look.grain_likeness(one, other) >= GRAIN_THRESHOLD):
+    for place, (row, which) in enumerate(zip(rows[pairs[:, 1]], flips, strict=True)):
+        other[place] = look.flip(thumbnails[row][None], look.FLIPS[which])[0]
+    for n in np.flatnonzero(look.grain_likeness(one, other) >= GRAIN_THRESHOLD).tolist():
         alike = look.similarity(one[n], other[n])
         if alike >= THRESHOLD:
             yield int(pairs[n, 0]), int(pairs[n, 1]), alike, look.FLIPS[flips[n]]
