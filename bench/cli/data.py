@@ -78,7 +78,9 @@ def audit(
     if as_json:
         typer.echo(json.dumps(report.as_json(found), indent=1))
     else:
-        report.print_audit(found)
+        from bench.cli.data_tables import print_audit
+
+        print_audit(found)
     if sheet is not None:
         from bench.data.audit.sheet import draw_sheet
 
@@ -114,7 +116,9 @@ def split(
     if as_json:
         typer.echo(json.dumps(splits.as_json(manifest), indent=1))
     elif show or out is None:
-        splits.print_split(manifest)
+        from bench.cli.data_tables import print_split
+
+        print_split(manifest)
     if out is not None:
         splits.write(manifest, out)
         typer.echo(f"manifest: {out}", err=True)

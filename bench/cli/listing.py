@@ -102,11 +102,12 @@ NARROW = ("name", "distribution", "version", "status")
 
 
 def _print(title: str, entries: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column in NARROW)
     for entry in entries:

@@ -52,16 +52,25 @@ def print_notes(registry: Registry, entries: Sequence[Mapping[str, Any]]) -> Non
     for entry in entries:
         if entry["state"] == MISSING:
             typer.echo(f"get {entry['name']}: {entry['url']}, then name its folder with --data DIR or BENCH_DATA")
-    endings: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    endings: dict[str, list[str]] = defaultdict(list)
     for name, offer in registry.tasks.items():
         if offer.spec.base is not None:
-            ending = name.removeprefix(offer.spec.base.name)
-            stem, _, number = ending.rpartition("-")
-            stem, number = (stem, number) if stem and number.isdigit() else (ending, "")
-            endings[offer.spec.base.name][stem].append(number)
-    for base, stems in sorted(endings.items()):
-        text = ", ".join(f"{stem}-{'|'.join(numbers)}" if numbers[0] else stem for stem, numbers in stems.items())
-        typer.echo(f"variants of {base}: {text}")
+            endings[offer.spec.base.name].append(name.removeprefix(offer.spec.base.name))
+    common = [ending for ending in next(iter(endings.values()), []) if all(ending in own for own in endings.values())]
+    if common:
+        typer.echo(f"protocol variants of {', '.join(sorted(endings))}: {_brief(common)}")
+    for base, own in sorted(endings.items()):
+        if more := [ending for ending in own if ending not in common]:
+            typer.echo(f"and of {base}: {_brief(more)}")
+
+
+def _brief(endings: Sequence[str]) -> str:
+    """``-few-16, -few-64, -clean`` to ``-few-16|64, -clean``."""
+    stems: dict[str, list[str]] = defaultdict(list)
+    for ending in endings:
+        stem, _, number = ending.rpartition("-")
+        stems[stem if number.isdigit() else ending].append(number)
+    return ", ".join(f"{stem}-{'|'.join(numbers)}" if numbers[0].isdigit() else stem for stem, numbers in stems.items())
 
 
 def _state(spec: TaskSpec, data: Path | None, cache: Path, sizes: list[int]) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -86,6 +88,23 @@ def index_task(
         from bench.data.protocols import derive
 
         return derive(spec, index_task(spec.base, data, cache, options, progress), cache, progress)
+    with _without_collector():
+        return _index(spec, data, cache, options, progress)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Stop looking for garbage: of 100,000 small objects none is, and looking takes a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
+def _index(spec: TaskSpec, data: Path, cache: Path, options: IndexOptions, progress: Steps) -> Manifest:
     root = (cache / "phantoms" if spec.synthetic else data).resolve()
     files = list_files(spec, root)
     items = [Item(_name(file.path, root, file.member), file.path, file.member) for file in files]
@@ -135,7 +154,7 @@ def _memory(spec: TaskSpec, root: Path, cache: Path) -> Path:
 
 def _name(path: Path, root: Path, member: Member = None) -> str:
     """Name a file by its path from the root; as text, since a task may have 100,000 of them."""
-    text = path.as_posix().removeprefix(f"{root.as_posix()}/")
+    text = str(path).removeprefix(f"{root}{os.sep}")
     return text if member is None else f"{text}[{member[0]}/{member[1]}]"
 
 
@@ -155,16 +174,25 @@ def _hash_all(
     items: Sequence[Item], reader: Reader, before: Mapping[str, Known], progress: Steps
 ) -> tuple[dict[str, Known], list[str]]:
     """Hash everything that the index does not know already; returns those, and the bad ones with their reasons."""
+    found: dict[str, Known] = {}
     bad: list[str] = []
-
-    def look(item: Item) -> Known | None:
+    new: list[tuple[Item, int, int]] = []
+    for item in items:
         try:
             status = os.stat(item.path)  # noqa: PTH116  (half the time of Path.stat)
-            known = before.get(item.name)
-            if known and (known.size, known.modified_ns) == (status.st_size, status.st_mtime_ns):
-                return known
-            fault = "empty file" if status.st_size == 0 else None
-            return Known(status.st_size, status.st_mtime_ns, reader.digest(item.path, item.member), fault)
+        except OSError as error:
+            bad.append(f"{item.path}: {error.strerror}")
+            continue
+        known = before.get(item.name)
+        if known and known.size == status.st_size and known.modified_ns == status.st_mtime_ns:
+            found[item.name] = known
+        else:
+            new.append((item, status.st_size, status.st_mtime_ns))
+
+    def look(place: int) -> Known | None:
+        item, size, modified = new[place]
+        try:
+            return Known(size, modified, reader.digest(item.path, item.member), None if size else "empty file")
         except OSError as error:
             bad.append(f"{item.path}: {error.strerror}")
         except BadImagesError as error:
@@ -173,12 +201,13 @@ def _hash_all(
             bad.append(f"{item.path}: there is no row {item.member}")
         return None
 
-    found: dict[str, Known] = {}
-    batches = [items[start : start + BATCH] for start in range(0, len(items), BATCH)]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for number, batch in enumerate(threads.map(lambda batch: [look(item) for item in batch], batches)):
-            found.update({item.name: known for item, known in zip(batches[number], batch, strict=True) if known})
-            progress("checking files", min((number + 1) * BATCH, len(items)), len(items))
+        for start in range(0, len(new), BATCH):
+            batch = range(start, min(start + BATCH, len(new)))
+            for place, known in zip(batch, threads.map(look, batch), strict=True):
+                if known:
+                    found[new[place][0].name] = known
+            progress("checking files", batch.stop, len(new))
     return found, list(dict.fromkeys(bad))
 
 
@@ -206,8 +235,12 @@ def _judge(
         now = {name: known._replace(fault=tried.get(name, known.fault)) for name, known in now.items()}
     if skip_bad:
         return now, bad
-    faulty = {place(file): now[item.name].fault for file, item in zip(files, items, strict=True) if item.name in now}
-    return now, bad + [f"{where}: {fault}" for where, fault in faulty.items() if fault]
+    faulty = [
+        f"{place(file)}: {known.fault}"
+        for file, item in zip(files, items, strict=True)
+        if (known := now.get(item.name)) and known.fault
+    ]
+    return now, bad + faulty
 
 
 def _masks_of_other_size(

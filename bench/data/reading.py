@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.contracts import TaskSpec
+from bench.data.dicom import decode_dicom, is_dicom
 from bench.data.npz import open_array
 
 Member = tuple[str, int] | None
@@ -73,6 +74,8 @@ def decode(content: bytes) -> Image.Image:
         ValueError: pixels whose range nothing states: 32-bit integers and floating point.
 
     """
+    if is_dicom(content):
+        return Image.fromarray(to_grey(decode_dicom(content)))
     with Image.open(io.BytesIO(content)) as image:
         # Pillow opens 16-bit PGM (and, in older versions, PNG) as 32-bit integers, and clips both when it converts.
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG")):

@@ -39,25 +39,6 @@ def count_patients(entries: list[Entry]) -> int | None:
     return None if None in patients else len(patients)
 
 
-def print_split(manifest: Manifest) -> None:
-    """Print the counts as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    title = f"{manifest.task} v{manifest.version} · edition {manifest.edition} · grouping {manifest.grouping}"
-    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
-    table.add_column("role")
-    table.add_column("class")
-    table.add_column("label")
-    table.add_column("images", justify="right")
-    table.add_column("patients", justify="right")
-    for row in as_json(manifest)["roles"]:
-        patients = "unknown" if row["patients"] is None else f"{row['patients']:,}"
-        label = "anomalous" if row["label"] else "normal"
-        table.add_row(row["role"], row["category"], label, f"{row['images']:,}", patients)
-    Console().print(table)
-
-
 def write(manifest: Manifest, path: Path) -> None:
     """Write id, patient, role, label, category and mask of each image, in order of id; places of files stay here.
 

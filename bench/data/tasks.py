@@ -9,16 +9,20 @@ import bench
 def bench_tasks() -> Sequence[bench.TaskSpec]:
     """Offer the tasks that come with bench."""
     from bench.data.phantoms import CXR_PHANTOM, OCT_PHANTOM
+    from bench.data.sets.chexpert import CHEXPERT
     from bench.data.sets.kermany import CHEST_XRAY, OCT2017
-    from bench.data.variants import variants_of
+    from bench.data.sets.nih import NIH
+    from bench.data.sets.rsna import RSNA
+    from bench.data.sets.vindr import VINDR
+    from bench.data.variants import with_variants
 
     return [
-        OCT_PHANTOM,
-        *variants_of(OCT_PHANTOM, ("DRUSEN", "FLUID", "NEOVASCULAR"), pool=False),
-        CXR_PHANTOM,
-        *variants_of(CXR_PHANTOM, ("CONSOLIDATION", "EFFUSION", "INTERSTITIAL", "NODULE"), pool=False),
-        CHEST_XRAY,
-        *variants_of(CHEST_XRAY),
-        OCT2017,
-        *variants_of(OCT2017, ("CNV", "DME", "DRUSEN")),
+        *with_variants(OCT_PHANTOM, ("DRUSEN", "FLUID", "NEOVASCULAR"), pool=False),
+        *with_variants(CXR_PHANTOM, ("CONSOLIDATION", "EFFUSION", "INTERSTITIAL", "NODULE"), pool=False),
+        *with_variants(CHEST_XRAY),
+        *with_variants(OCT2017, ("CNV", "DME", "DRUSEN")),
+        *with_variants(NIH),
+        *with_variants(RSNA),
+        *with_variants(VINDR),
+        *with_variants(CHEXPERT),
     ]

@@ -17,6 +17,11 @@ SHOTS = (16, 64, 256)
 SEVERITIES = (1, 3, 5)
 
 
+def with_variants(spec: TaskSpec, categories: Sequence[str] = (), pool: bool = True) -> list[TaskSpec]:
+    """Return a task and its protocol variants; see :func:`variants_of`."""
+    return [spec, *variants_of(spec, categories, pool)]
+
+
 def variants_of(spec: TaskSpec, categories: Sequence[str] = (), pool: bool = True) -> list[TaskSpec]:
     """Declare the protocol variants of a task.
 

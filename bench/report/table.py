@@ -168,7 +168,7 @@ def _cells(row: Row) -> list[str]:
         _value(row.sensitivity),
         _value(row.false_alarms),
         _seconds(row.fit_seconds),
-        "–" if row.images_per_second is None else f"{row.images_per_second:,.0f}",
+        _rate(row.images_per_second),
         _seeds(row),
     ]
 
@@ -186,6 +186,12 @@ def _seconds(seconds: float | None) -> str:
     if seconds is None:
         return "–"
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def _rate(rate: float | None) -> str:
+    if rate is None:
+        return "–"
+    return f"{rate:,.0f}" if rate < 10_000 else f"{rate / 1000:.0f}k"
 
 
 def _seeds(row: Row) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache as remember
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +32,6 @@ NUMBERS = (
     "border_fill_white",
     "border_fill_black",
 )
-
-# The luminance table of the JPEG standard (ITU-T T.81, table K.1) adds up to this; encoders scale it by quality.
-STANDARD_TABLE_SUM = 3688
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,7 @@ def rim(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def jpeg_quality(path: Path) -> float | None:
-    """Estimate the quality setting, 1 to 100, from the luminance quantisation table; None if it is no JPEG.
-
-    It inverts how the Independent JPEG Group's library scales the standard's table: 5000 / q below 50, 200 − 2 q above.
-    """
+    """Estimate the quality setting, 1 to 100, from the luminance quantisation table; None if it is no JPEG."""
     try:
         with Image.open(path) as image:
             tables: Mapping[int, Sequence[int]] = getattr(image, "quantization", {})
@@ -114,8 +110,20 @@ def jpeg_quality(path: Path) -> float | None:
         return None
     if 0 not in tables:
         return None
-    scale = 100 * sum(tables[0]) / STANDARD_TABLE_SUM
-    return 5000 / scale if scale > 100 else (200 - scale) / 2
+    coarseness = sum(tables[0])
+    return min(_coarseness_by_quality(), key=lambda known: abs(known[0] - coarseness))[1]
+
+
+@remember
+def _coarseness_by_quality() -> list[tuple[int, float]]:
+    """Sum of the luminance table at each quality, as libjpeg scales the standard's table."""
+    found = []
+    for quality in range(1, 101):
+        file = io.BytesIO()
+        Image.new("L", (8, 8)).save(file, "JPEG", quality=quality)
+        with Image.open(file) as image:
+            found.append((sum(image.quantization[0]), float(quality)))  # type: ignore[attr-defined]
+    return found
 
 
 def known_attributes(entries: Sequence[Entry]) -> dict[str, NDArray[np.float64]]:

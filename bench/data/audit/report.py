@@ -12,12 +12,10 @@ from typing import Any
 from bench.contracts import TaskSpec
 from bench.data.audit.confounds import Confound, find_confounds
 from bench.data.audit.duplicates import Pair
-from bench.data.audit.search import SMALLEST, find_task_duplicates, has_grain
-from bench.data.audit.similarity import SIDE
+from bench.data.audit.search import find_task_duplicates, has_grain
 from bench.data.manifest import Entry, Manifest
 
 LEARNED = ("fit", "tune", "pool")
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -120,61 +118,3 @@ def name(found: Audit, entry: Entry) -> str:
     """Name an image by its path below the task's folder."""
     text = entry.path.relative_to(found.folder).as_posix()
     return text if entry.member is None else f"{text}[{entry.member[0]}/{entry.member[1]}]"
-
-
-def print_audit(found: Audit) -> None:
-    """Print tables for people; the pairs that leak into test come first."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console, manifest = Console(), found.manifest
-    console.print(
-        f"[bold]{manifest.task}[/] v{manifest.version} · edition {manifest.edition} · "
-        f"{len(manifest.images()):,} images · grouping {manifest.grouping}",
-        highlight=False,
-    )
-    kinds = Counter((pair.kind, _where(pair)) for pair in found.duplicates)
-    table = Table(title="Duplicate pairs", title_justify="left", pad_edge=False)
-    for column in ("", "between test and what is learned", "other roles", "within a role"):
-        table.add_column(column, justify="left" if not column else "right")
-    for kind in ("exact", "near"):
-        counts = [str(kinds[kind, where]) for where in ("test", "other", "within")]
-        table.add_row(kind, *(counts if found.near or kind == "exact" else ["not searched"] * 3))
-    console.print(table)
-    if not found.near:
-        console.print(f"No search for near-duplicates: below {SMALLEST} px copies and neighbours look the same.")
-    leaks = sorted(found.duplicates, key=lambda pair: (pair.a.role == pair.b.role, -pair.similarity))
-    if leaks:
-        pairs = Table(title=f"Pairs, leaks first (compared at {SIDE} px)", title_justify="left", pad_edge=False)
-        for column in ("kind", "similarity", "role", "image", "role", "image"):
-            pairs.add_column(column, overflow="fold")
-        for pair in leaks[:SHOWN]:
-            sides = [text for entry in (pair.a, pair.b) for text in (entry.role, name(found, entry))]
-            pairs.add_row(pair.kind, f"{pair.similarity:.3f}", *map(Text, sides))
-        console.print(pairs)
-        if len(leaks) > SHOWN:
-            console.print(f"… and {len(leaks) - SHOWN} more: --json has all of them.")
-    shared = len(found.shared_patients)
-    console.print(f"Patients of test who are in another role too: {shared}" + (f" ({_roles(found)})" if shared else ""))
-    confounds = Table(
-        title="Confounds: AUROC on test of what does not look at disease", title_justify="left", pad_edge=False
-    )
-    confounds.add_column("predictor")
-    confounds.add_column("AUROC (95 % interval)")
-    confounds.add_column("images", justify="right")
-    for confound in found.confounds:
-        auroc = f"{confound.auroc.value:.3f} ({confound.auroc.low:.3f}–{confound.auroc.high:.3f})"
-        confounds.add_row(Text(confound.name), auroc, str(confound.images))
-    console.print(confounds)
-
-
-def _where(pair: Pair) -> str:
-    if pair.a.role == pair.b.role:
-        return "within"
-    return "test" if "test" in (pair.a.role, pair.b.role) else "other"
-
-
-def _roles(found: Audit) -> str:
-    counts = Counter(role for shared in found.shared_patients for role in shared.roles if role != "test")
-    return ", ".join(f"{number} in {role}" for role, number in sorted(counts.items()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from bench.contracts import TaskSpec
+from bench.data.audit.duplicates import Pair
 from bench.data.audit.report import Audit, name
 from bench.data.manifest import Entry
 from bench.data.reading import Reader
@@ -28,7 +29,7 @@ def draw_sheet(spec: TaskSpec, found: Audit, cache: Path, path: Path) -> int:
         StorageError: the file cannot be written.
 
     """
-    pairs = sorted(found.duplicates, key=lambda pair: (pair.a.role == pair.b.role, -pair.similarity))[:LIMIT]
+    pairs = sorted(found.duplicates, key=_leaks_first)[:LIMIT]
     reader = Reader(spec, cache)
     across, rows = min(PAIRS_ACROSS, max(len(pairs), 1)), max(-(-len(pairs) // PAIRS_ACROSS), 1)
     cell_width, cell_height = 2 * WIDTH + 3 * GAP, HEIGHT + 2 * TEXT + GAP
@@ -50,6 +51,10 @@ def draw_sheet(spec: TaskSpec, found: Audit, cache: Path, path: Path) -> int:
     sheet.save(content, "PNG")
     write_atomically(path, content.getvalue())
     return len(pairs)
+
+
+def _leaks_first(pair: Pair) -> tuple[bool, bool, float]:
+    return pair.a.role == pair.b.role, "test" not in (pair.a.role, pair.b.role), -pair.similarity
 
 
 def _picture(reader: Reader, entry: Entry) -> Image.Image:
