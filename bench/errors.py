@@ -10,6 +10,7 @@
     │   ├── DataChangedError        3   a task's images are no longer those that were indexed
     │   ├── BadImagesError          3   images that cannot be read, all of them named
     │   ├── BadTaskError            3   a task whose manifest cannot be benchmarked (an empty role, a class missing)
+    │   ├── DownloadError           3   a file that could not be fetched, or is not the one that was published
     │   ├── PluginProblem           3   a plugin that cannot be used
     │   └── StorageError            3   the disk is full, read-only or not a folder
     ├── DetectorError               1   a detector broke its contract (it ends one cell, never a run)
@@ -74,6 +75,10 @@ class BadImagesError(EnvironmentProblem):
 
 class BadTaskError(EnvironmentProblem):
     """A manifest that cannot be benchmarked: an empty role, a class missing from test."""
+
+
+class DownloadError(EnvironmentProblem):
+    """A file that could not be fetched, or is not the one that was published."""
 
 
 class PluginProblem(EnvironmentProblem):

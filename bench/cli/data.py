@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from bench.cli.options import AcceptOption, BlockOption, DataOption, JsonOption, SkipBadOption, open_registry
-from bench.errors import UsageError
+from bench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bench.cli.progress import Display
@@ -122,6 +122,25 @@ def split(
     if out is not None:
         splits.write(manifest, out)
         typer.echo(f"manifest: {out}", err=True)
+
+
+@app.command("fetch")
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A small public set: octmnist, pneumoniamnist-64, …")],
+    data: DataOption = None,
+) -> None:
+    """Download a small public set into the data folder: resumed if it was cut off, and checked."""
+    from bench.cli.progress import make_display
+    from bench.data.fetch import fetch
+    from bench.data.sets.medmnist import DOWNLOADS
+
+    if name not in DOWNLOADS:
+        raise UnknownNameError("download", name, DOWNLOADS)
+    if data is None:
+        raise UsageError("name the folder that it is to go to with --data DIR or BENCH_DATA")
+    with make_display() as display:
+        path = fetch(DOWNLOADS[name], data, partial(display.step, f"{name}: bytes"))
+    typer.echo(f"{path}\nnext: bench data prepare {name} --data {data}")
 
 
 def _open(

@@ -49,9 +49,14 @@ def task_entries(registry: Registry, data: Path | None) -> list[dict[str, Any]]:
 
 def print_notes(registry: Registry, entries: Sequence[Mapping[str, Any]]) -> None:
     """Say how to get what is not here, and which protocol variants there are, without a line for each."""
-    for entry in entries:
-        if entry["state"] == MISSING:
+    from bench.data.sets.medmnist import DOWNLOADS
+
+    missing = [entry for entry in entries if entry["state"] == MISSING]
+    for entry in missing:
+        if entry["name"] not in DOWNLOADS:
             typer.echo(f"get {entry['name']}: {entry['url']}, then name its folder with --data DIR or BENCH_DATA")
+    if small := [entry["name"] for entry in missing if entry["name"] in DOWNLOADS]:
+        typer.echo(f"get {', '.join(small)}: bench data fetch NAME --data DIR")
     endings: dict[str, list[str]] = defaultdict(list)
     for name, offer in registry.tasks.items():
         if offer.spec.base is not None:

@@ -9,9 +9,12 @@ import bench
 def bench_tasks() -> Sequence[bench.TaskSpec]:
     """Offer the tasks that come with bench."""
     from bench.data.phantoms import CXR_PHANTOM, OCT_PHANTOM
+    from bench.data.sets.bmad import TASKS as BMAD
     from bench.data.sets.chexpert import CHEXPERT
     from bench.data.sets.kermany import CHEST_XRAY, OCT2017
+    from bench.data.sets.medmnist import TASKS as MEDMNIST
     from bench.data.sets.nih import NIH
+    from bench.data.sets.octdl import OCTDL
     from bench.data.sets.rsna import RSNA
     from bench.data.sets.vindr import VINDR
     from bench.data.variants import with_variants
@@ -25,4 +28,7 @@ def bench_tasks() -> Sequence[bench.TaskSpec]:
         *with_variants(RSNA),
         *with_variants(VINDR),
         *with_variants(CHEXPERT),
+        *with_variants(OCTDL, ("AMD", "DME", "ERM", "RAO", "RVO", "VID")),
+        *(variant for spec in BMAD for variant in with_variants(spec, pool=False)),
+        *MEDMNIST,
     ]
