@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from bench.cli import app
-from tests.conftest import ROOT, Bench
+from tests.conftest import ROOT, Bench, write_image
 
 DOCUMENTS = sorted(
     path
@@ -74,6 +74,19 @@ def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text()):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+def test_own_data_of_the_readme_runs_as_written(bench: Bench) -> None:
+    toml = re.search(r"<!-- own data -->\n```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert toml is not None
+    (bench.folder / "my-hospital.toml").write_text(toml.group(1))
+    for number in range(40):
+        sick = number % 4 == 0
+        folder = bench.folder / "scans" / ("oedema" if sick else "healthy")
+        write_image(folder / f"{number}.png", number, bright=sick)
+    done = bench("run", "--detectors", "mean-intensity", "--tasks", "my-hospital.toml")
+    assert done.returncode == 0, done.stderr
+    assert "my-hospital" in done.stdout
 
 
 def test_table_in_the_readme_comes_from_the_records() -> None:
