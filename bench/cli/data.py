@@ -97,6 +97,10 @@ def split(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the manifest: .tsv or .parquet, without the places of the files."),
     ] = None,
+    croissant: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Describe task and manifest (--out of kind .tsv) as Croissant metadata in this JSON file."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     accept_data_changes: AcceptOption = False,
     as_json: JsonOption = False,
@@ -110,9 +114,11 @@ def split(
 
     if out is not None and out.suffix not in (".tsv", ".parquet"):
         raise UsageError(f"--out {out}: the name must end in .tsv or .parquet")
+    if croissant is not None and (out is None or out.suffix != ".tsv"):
+        raise UsageError("--croissant describes the table that --out writes: give --out MANIFEST.tsv as well")
     registry, options = open_registry(no_plugin), IndexOptions(accept_data_changes, skip_bad)
     with make_display() as display:
-        _, manifest = _open(task, data, cache_folder(), options, display, registry)
+        spec, manifest = _open(task, data, cache_folder(), options, display, registry)
     if as_json:
         typer.echo(json.dumps(splits.as_json(manifest), indent=1))
     elif show or out is None:
@@ -122,6 +128,11 @@ def split(
     if out is not None:
         splits.write(manifest, out)
         typer.echo(f"manifest: {out}", err=True)
+    if croissant is not None and out is not None:
+        from bench.data.croissant import write_croissant
+
+        write_croissant(spec, manifest, out, croissant)
+        typer.echo(f"metadata: {croissant}", err=True)
 
 
 @app.command("fetch")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlcroissant
 import pandas as pd
 import pytest
 from PIL import Image
@@ -78,6 +79,18 @@ def test_split_shows_counts_and_writes_a_manifest_without_paths(bench: Bench, sc
     assert list(tsv["id"]) == list(parquet["id"])
     assert len(parquet) == 60
     assert str(scans) not in (tmp_path / "manifest.tsv").read_text()
+    described = tmp_path / "croissant.json"
+    arguments = ("--out", str(tmp_path / "manifest.tsv"), "--croissant", str(described), "--data", str(scans))
+    done = bench("data", "split", "oct2017", *arguments)
+    assert done.returncode == 0, done.stderr
+    read = mlcroissant.Dataset(jsonld=described)
+    records = list(read.records("images"))
+    assert len(records) == 60
+    assert {record["images/role"] for record in records} == {b"fit", b"tune", b"test", b"pool"}
+    assert read.metadata.license == ["CC BY 4.0"]
+    done = bench("data", "split", "oct2017", "--croissant", str(described), "--data", str(scans))
+    assert done.returncode == 2
+    assert "--out MANIFEST.tsv" in done.stderr
     done = bench("data", "split", "oct2017", "--out", "manifest.txt", "--data", str(scans))
     assert done.returncode == 2
     assert ".tsv or .parquet" in done.stderr

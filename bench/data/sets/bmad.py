@@ -1,7 +1,10 @@
 """BMAD: OCT2017, RESC and RSNA as that benchmark lays them out, RESC with pixel masks.
 
 Bao J., Sun H., Deng H. et al. (2024), "BMAD: Benchmarks for Medical Anomaly Detection", CVPR Workshops. Its ``valid``
-folders are left out: published figures chose weights on them, and nothing here is chosen by anomalies.
+folders (``val``, ``Val``) are left out: published figures chose weights on them, and nothing here is chosen by
+anomalies. The archives changed over time, and are redistributed with other code, so several layouts are known: images
+in ``img`` or in the folder of their class, ``Ungood`` or ``ungood``, masks in ``label`` or ``anomaly_mask``, and the
+first RESC, which kept its masks in a tree of their own (``Test/test``, ``Test/test_label``).
 """
 
 from __future__ import annotations
@@ -12,36 +15,45 @@ from pathlib import Path
 
 from bench.contracts import ImageFile, TaskSpec
 from bench.data.sets.kermany import IMAGE_SUFFIXES, oct_patient
-from bench.data.sets.tables import Problems, find_root, list_names
+from bench.data.sets.tables import Problems, find_root, list_names, missing_data
 from bench.errors import BadTaskError
 
-# As the archives unpack, and as they are redistributed with other code.
-FOLDERS = {
-    "bmad-oct2017": ("BMAD/OCT2017", "Retina_OCT2017", "Retina_OCT2017_AD", "bmad-oct2017"),
-    "bmad-resc": ("BMAD/RESC", "Retina_RESC", "Retina_RESC_AD", "RESC", "bmad-resc"),
-    "bmad-rsna": ("BMAD/RSNA", "Chest-RSNA", "Chest_AD", "bmad-rsna"),
+# The names of a set's own folder, and of the archive that it is in; both may lie in a folder BMAD.
+NAMES = {
+    "bmad-oct2017": (("OCT2017", "bmad-oct2017"), ("Retina_OCT2017_AD", "Retina_OCT2017")),
+    "bmad-resc": (("RESC", "bmad-resc"), ("Retina_RESC_AD", "Retina_RESC")),
+    "bmad-rsna": (("Chest-RSNA", "RSNA", "bmad-rsna"), ("Chest_AD", "Chest-AD", "Chest")),
 }
-MASKS = ("label", "anomaly_mask")
+TRAIN_GOOD = ("train/good", "Train/train/good")
+TEST_GOOD = ("test/good", "Test/test/good")
+UNGOOD = ("test/Ungood", "test/ungood", "Test/test/Ungood", "Test/test/ungood")
+# Relative to the folder of anomalous images.
+MASKS = ("label", "anomaly_mask", "../../test_label/Ungood", "../../test_label/ungood")
 LAYOUT = (
-    "  {folder}/train/good/*.png\n  {folder}/test/good/img/*.png (or test/good/*.png)\n  {folder}/test/Ungood/img/*.png"
+    "  {folder}/train/good/*.png\n  {folder}/test/good/img/*.png (or test/good/*.png)\n"
+    "  {folder}/test/Ungood/img/*.png (or ungood){masks}"
 )
+RESC_MASKS = ", its masks in test/Ungood/label (or anomaly_mask)"
 
 
 def bmad_files(task: str, data: Path) -> Sequence[ImageFile]:
     """List one set: ``train/good`` is ``fit``, ``test`` is test; ``valid`` is left out.
 
     Raises:
-        DataMissingError: no such folder.
+        DataMissingError: no such folder, or it is that of another set.
         BadTaskError: an empty folder, a mask without its image, or an anomalous image without its mask; all are named.
 
     """
     spec = next(spec for spec in TASKS if spec.name == task)
-    root = find_root(spec, data, FOLDERS[task], ("train/good", "test/good", "test/Ungood"))
+    root = find_root(spec, data, _folders(task), (TRAIN_GOOD, TEST_GOOD, UNGOOD))
+    _refuse_another(spec, root)
+    ungood = _first(root, UNGOOD)
     problems = Problems(spec)
-    masks = _masks(root / "test" / "Ungood") if task == "bmad-resc" else {}
-    files = [ImageFile(path, 0, "good", _patient(task, path), "fit") for path in _images(root / "train" / "good")]
-    files += [ImageFile(path, 0, "good", _patient(task, path), "test") for path in _images(root / "test" / "good")]
-    for path in _images(root / "test" / "Ungood"):
+    masks = _masks(ungood) if task == "bmad-resc" else {}
+    fit, test = _images(_first(root, TRAIN_GOOD)), _images(_first(root, TEST_GOOD))
+    files = [ImageFile(path, 0, "good", _patient(task, path), "fit") for path in fit]
+    files += [ImageFile(path, 0, "good", _patient(task, path), "test") for path in test]
+    for path in _images(ungood):
         mask = masks.pop(path.stem, None)
         if task == "bmad-resc" and mask is None:
             problems.add("anomalous image(s) without a mask", str(path))
@@ -52,16 +64,40 @@ def bmad_files(task: str, data: Path) -> Sequence[ImageFile]:
     return files
 
 
+def _folders(task: str) -> tuple[str, ...]:
+    """Where the set's folder may be below the data folder, the names of BMAD's own archives first."""
+    own, archives = NAMES[task]
+    places = [*own, *archives, *(f"{archive}/{name}" for archive in archives for name in (*own, archive))]
+    return (*(f"BMAD/{place}" for place in places), *places)
+
+
+def _refuse_another(spec: TaskSpec, root: Path) -> None:
+    """Refuse a folder with the name of another of the sets: their layouts are the same, so nothing else would tell."""
+    names = {task: {*own, *archives} for task, (own, archives) in NAMES.items()}
+    if any(root.name in others for task, others in names.items() if task != spec.name):
+        raise missing_data(spec, f"task '{spec.name}': {root} is another set of BMAD")
+
+
+def _first(root: Path, folders: Sequence[str]) -> Path:
+    return next(root / folder for folder in folders if (root / folder).exists())
+
+
 def _images(folder: Path) -> list[Path]:
     """Images of a class: in ``img``, or in its folder itself."""
     for inside in (folder / "img", folder):
-        if found := [inside / name for name in list_names(inside) if Path(name).suffix.lower() in IMAGE_SUFFIXES]:
+        if found := _inside(inside):
             return found
     raise BadTaskError(f"no images in {folder}: the class is empty or the download is incomplete")
 
 
-def _masks(folder: Path) -> dict[str, Path]:
-    return {Path(name).stem: folder / inside / name for inside in MASKS for name in list_names(folder / inside)}
+def _masks(ungood: Path) -> dict[str, Path]:
+    """Masks by the stem of their image, from the first folder that has any."""
+    found: list[Path] = next(filter(None, (_inside(ungood / folder) for folder in MASKS)), [])
+    return {path.stem: path for path in found}
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [folder / name for name in list_names(folder) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _patient(task: str, path: Path) -> str | None:
@@ -79,7 +115,7 @@ def _task(name: str, modality: str, licence: str) -> TaskSpec:
         url="https://github.com/DorisBao/BMAD",
         # OCT2017's published split shares patients between train and test; the others carry none.
         grouping="unknown",
-        layout=LAYOUT.format(folder=FOLDERS[name][0]),
+        layout=LAYOUT.format(folder=_folders(name)[0], masks=RESC_MASKS if name == "bmad-resc" else ""),
         build=partial(bmad_files, name),
     )
 

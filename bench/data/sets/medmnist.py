@@ -5,6 +5,7 @@ Yang J., Shi R., Wei D. et al. (2023), "MedMNIST v2", Scientific Data 10:41; the
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from bench.errors import BadTaskError
 
 SIZES = (28, 64, 128, 224)
 SPLITS = ("train", "val", "test")
+# What zipfile and numpy raise on damaged files: RuntimeError where the flags seem to say that one is encrypted.
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError, tokenize.TokenError)
 RECORD = "https://zenodo.org/records/10519652"
 CITATION = (
     "Yang J. et al. (2023), MedMNIST v2: A large-scale lightweight benchmark, Scientific Data 10:41; from {source}"
@@ -116,10 +119,11 @@ def medmnist_files(task: str, known: MedSet, size: int, data: Path) -> Sequence[
     files = []
     for split in SPLITS:
         labels = _read(path, f"{split}_labels")
-        shape = _shape(path, f"{split}_images")
-        if len(shape) not in (3, 4) or shape[1:3] != (size, size) or shape[0] != len(labels):
+        shape, dtype = _header(path, f"{split}_images")
+        if shape != (len(labels), size, size) or dtype != np.uint8:
             raise BadTaskError(
-                f"{path}: {split}_images has shape {shape} beside {len(labels)} labels. Download it again."
+                f"{path}: {split}_images is {dtype} {shape}; expected uint8 {(len(labels), size, size)}, an image a "
+                "label. Download it again."
             )
         for row, (label, category) in enumerate(_classes(path, split, labels, known)):
             role: Literal["fit", "test", "pool"] = "test" if split == "test" else "pool" if label else "fit"
@@ -152,13 +156,14 @@ def _read(path: Path, array: str) -> NDArray[Any]:
     return _member(path, array, partial(np.lib.format.read_array, allow_pickle=False))  # type: ignore[no-any-return]
 
 
-def _shape(path: Path, array: str) -> tuple[int, ...]:
-    """Read how large an array is from its header, without unpacking it."""
+def _header(path: Path, array: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read an array's shape and type, without unpacking it."""
 
-    def header(file: Any) -> tuple[int, ...]:
+    def header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return read(file)[0]
+        shape, _, dtype = read(file)
+        return shape, dtype
 
     return _member(path, array, header)  # type: ignore[no-any-return]
 
@@ -169,7 +174,7 @@ def _member(path: Path, array: str, read: Callable[[Any], Any]) -> Any:
             return read(file)
     except KeyError:
         raise BadTaskError(f"{path} has no array '{array}'. Download it again.") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except DAMAGE as error:
         raise BadTaskError(f"{path} is damaged ({error}). Download it again.") from error
 
 

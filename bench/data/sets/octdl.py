@@ -32,8 +32,9 @@ def octdl_files(data: Path) -> Sequence[ImageFile]:
         BadTaskError: a table that is damaged or has other classes; all bad rows are named.
 
     """
-    root = find_root(OCTDL, data, FOLDERS, (TABLE, NORMAL))
-    table = read_table(root / TABLE, COLUMNS)
+    root = find_root(OCTDL, data, FOLDERS, ((TABLE, f"../{TABLE}"), NORMAL))
+    place = root / TABLE if (root / TABLE).exists() else root.parent / TABLE  # Mendeley has it beside the archive
+    table = read_table(place, COLUMNS)
     there = {name: {Path(file).stem: file for file in list_names(root / name)} for name in CLASSES}
     problems, files, seen = Problems(OCTDL), [], set()
     attributes: dict[str, list[str]] = {name: table.column(name) for name in ("sex", "eye") if name in table.header}
@@ -42,13 +43,14 @@ def octdl_files(data: Path) -> Sequence[ImageFile]:
         if disease not in CLASSES:
             problems.add(f"scan(s) of a class other than {', '.join(CLASSES)}", f"{name}: '{disease}'")
             continue
-        file = there[disease].get(Path(name).stem if Path(name).suffix else name)
+        file = there[disease].get(Path(name).stem)
         if file is None:
             problems.absent.append(f"{disease}/{name}")
             continue
-        if not patient or name in seen:
-            problems.add("scan(s) without a patient or with two rows", name)
-            continue
+        if not patient:
+            problems.add("scan(s) without a patient", name)
+        if name in seen:
+            problems.add("scan(s) with two rows", name)
         seen.add(name)
         label: Literal[0, 1] = 0 if disease == NORMAL else 1
         known = {key: values[number] for key, values in attributes.items() if values[number]}
@@ -74,6 +76,6 @@ OCTDL = TaskSpec(
     licence="CC BY 4.0",
     url="https://data.mendeley.com/datasets/sncdhf53xc",
     grouping="patient",
-    layout="  OCTDL/{AMD,DME,ERM,NO,RAO,RVO,VID}/*.jpg\n  OCTDL/OCTDL_labels.csv",
+    layout="  OCTDL/{AMD,DME,ERM,NO,RAO,RVO,VID}/*.jpg\n  OCTDL/OCTDL_labels.csv (or beside the folder)",
     build=octdl_files,
 )
