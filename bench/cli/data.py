@@ -1,4 +1,4 @@
-"""``bench data``: prepare, audit, split and fetch."""
+"""``bench data``: prepare, audit, split, fetch and unpack."""
 
 from __future__ import annotations
 
@@ -152,6 +152,20 @@ def fetch(
     with make_display() as display:
         path = fetch(DOWNLOADS[name], data, partial(display.step, f"{name}: bytes"))
     typer.echo(f"{path}\nnext: bench data prepare {name} --data {data}")
+
+
+@app.command("unpack")
+def unpack(
+    archive: Annotated[Path, typer.Argument(help="A .zip or .tar archive that you downloaded.", exists=True)],
+    data: DataOption = None,
+) -> None:
+    """Unpack a downloaded archive into the data folder; one with members that lead outside is refused."""
+    from bench.data.fetch import unpack
+
+    if data is None:
+        raise UsageError("name the folder that it is to go to with --data DIR or BENCH_DATA")
+    unpack(archive, data)
+    typer.echo(f"unpacked {archive.name} into {data}\nnext: bench list tasks --data {data}")
 
 
 def _open(

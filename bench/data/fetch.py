@@ -26,6 +26,7 @@ from bench.files import check_writable, storage_error
 
 CHUNK = 1 << 20
 TIMEOUT_SECONDS = 60.0
+DAMAGE = (zipfile.BadZipFile, tarfile.TarError, BadGzipFile, lzma.LZMAError, zlib.error, EOFError)
 Progress = Callable[[int, int], None]
 
 
@@ -143,24 +144,30 @@ def unpack(archive: Path, folder: Path) -> None:
 
     """
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                infos = opened.infolist()
-                _check_members(archive, [(info.filename, _zip_kind(info)) for info in infos])
-                check_writable(folder, sum(info.file_size for info in infos))
-                opened.extractall(folder)
-        else:
-            with tarfile.open(archive) as tar:
-                members = tar.getmembers()
-                _check_members(archive, [(member.name, _tar_kind(member)) for member in members])
-                check_writable(folder, sum(member.size for member in members))
-                tar.extractall(folder, members, filter="data")
-    except (zipfile.BadZipFile, tarfile.TarError, BadGzipFile, lzma.LZMAError, zlib.error, EOFError) as error:
+        opened, members, size = _open_archive(archive)
+    except (*DAMAGE, OSError, RuntimeError) as error:
         raise DownloadError(f"{archive} is damaged, or no zip or tar archive ({error}): download it again") from error
-    except RuntimeError as error:  # zipfile's, of a password or a compression that it does not know
-        raise DownloadError(f"{archive} cannot be unpacked here: {error}") from error
-    except OSError as error:
-        raise storage_error(folder, error) from error
+    with opened:
+        _check_members(archive, members)
+        check_writable(folder, size)
+        try:
+            opened.extractall(folder)
+        except DAMAGE as error:
+            raise DownloadError(f"{archive} is damaged ({error}): download it again") from error
+        except RuntimeError as error:  # zipfile's, of a password or a compression that it does not know
+            raise DownloadError(f"{archive} cannot be unpacked here: {error}") from error
+        except OSError as error:
+            raise storage_error(folder, error) from error
+
+
+def _open_archive(archive: Path) -> tuple[zipfile.ZipFile | tarfile.TarFile, list[tuple[str, str]], int]:
+    """Open an archive; return it, its members' names and kinds, and their size in bytes once unpacked."""
+    if tarfile.is_tarfile(archive):  # asked first: a tar that ends in a zip would pass for that
+        tar = tarfile.open(archive)  # noqa: SIM115
+        tar.extraction_filter = tarfile.data_filter
+        return tar, [(m.name, _tar_kind(m)) for m in tar.getmembers()], sum(m.size for m in tar.getmembers())
+    opened = zipfile.ZipFile(archive)
+    return opened, [(i.filename, _zip_kind(i)) for i in opened.infolist()], sum(i.file_size for i in opened.infolist())
 
 
 def _check_members(archive: Path, members: list[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import mlcroissant
@@ -257,3 +258,30 @@ def test_interrupted_prepare_goes_on(bench: Bench, scans: Path) -> None:
     done = bench("data", "prepare", "oct2017", "--size", "16", "--data", str(scans))
     assert done.returncode == 0, done.stderr
     assert not part.exists()
+
+
+def test_unpack_writes_nothing_outside_the_data_folder(bench: Bench, tmp_path: Path) -> None:
+    good, evil = tmp_path / "good.zip", tmp_path / "evil.zip"
+    with zipfile.ZipFile(good, "w") as archive:
+        archive.writestr("OCT2017/train/NORMAL/a.txt", "x")
+    with zipfile.ZipFile(evil, "w") as archive:
+        archive.writestr("fine.txt", "x")
+        archive.writestr("../outside.txt", "x")
+    data = tmp_path / "into"
+    done = bench("data", "unpack", str(evil), "--data", str(data))
+    assert done.returncode == 3
+    assert "../outside.txt" in done.stderr
+    assert not (tmp_path / "outside.txt").exists()
+    assert not (data / "fine.txt").exists()
+    assert bench("data", "unpack", str(good), "--data", str(data)).returncode == 0
+    assert (data / "OCT2017" / "train" / "NORMAL" / "a.txt").read_text() == "x"
+    assert bench("data", "unpack", str(good)).returncode == 2
+
+
+def test_fetch_names_what_it_knows(bench: Bench) -> None:
+    done = bench("data", "fetch", "octmist", "--data", ".")
+    assert done.returncode == 2
+    assert "did you mean octmnist" in done.stderr
+    done = bench("data", "fetch", "octmnist")
+    assert done.returncode == 2
+    assert "--data DIR" in done.stderr

@@ -18,17 +18,16 @@ from bench.data.sets.kermany import IMAGE_SUFFIXES, oct_patient
 from bench.data.sets.tables import Problems, find_root, list_names, missing_data
 from bench.errors import BadTaskError
 
-# The names of a set's own folder, and of the archive that it is in; both may lie in a folder BMAD.
-NAMES = {
-    "bmad-oct2017": (("OCT2017", "bmad-oct2017"), ("Retina_OCT2017_AD", "Retina_OCT2017")),
-    "bmad-resc": (("RESC", "bmad-resc"), ("Retina_RESC_AD", "Retina_RESC")),
-    "bmad-rsna": (("Chest-RSNA", "RSNA", "bmad-rsna"), ("Chest_AD", "Chest-AD", "Chest")),
+# As the archives unpack, and as they are redistributed with other code; all of them may lie in a folder BMAD.
+FOLDERS = {
+    "bmad-oct2017": ("Retina_OCT2017_AD/OCT2017", "OCT2017", "Retina_OCT2017_AD", "Retina_OCT2017", "bmad-oct2017"),
+    "bmad-resc": ("Retina_RESC_AD/RESC", "RESC", "Retina_RESC_AD", "Retina_RESC", "bmad-resc"),
+    "bmad-rsna": ("Chest_AD/Chest-RSNA", "Chest-AD/Chest-RSNA", "Chest-RSNA", "Chest_AD", "RSNA", "bmad-rsna"),
 }
 TRAIN_GOOD = ("train/good", "Train/train/good")
 TEST_GOOD = ("test/good", "Test/test/good")
 UNGOOD = ("test/Ungood", "test/ungood", "Test/test/Ungood", "Test/test/ungood")
-# Relative to the folder of anomalous images.
-MASKS = ("label", "anomaly_mask", "../../test_label/Ungood", "../../test_label/ungood")
+MASKS = ("label", "anomaly_mask")
 LAYOUT = (
     "  {folder}/train/good/*.png\n  {folder}/test/good/img/*.png (or test/good/*.png)\n"
     "  {folder}/test/Ungood/img/*.png (or ungood){masks}"
@@ -45,7 +44,8 @@ def bmad_files(task: str, data: Path) -> Sequence[ImageFile]:
 
     """
     spec = next(spec for spec in TASKS if spec.name == task)
-    root = find_root(spec, data, _folders(task), (TRAIN_GOOD, TEST_GOOD, UNGOOD))
+    folders = (*FOLDERS[task], *(f"BMAD/{folder}" for folder in FOLDERS[task]))
+    root = find_root(spec, data, folders, (TRAIN_GOOD, TEST_GOOD, UNGOOD))
     _refuse_another(spec, root)
     ungood = _first(root, UNGOOD)
     problems = Problems(spec)
@@ -64,17 +64,10 @@ def bmad_files(task: str, data: Path) -> Sequence[ImageFile]:
     return files
 
 
-def _folders(task: str) -> tuple[str, ...]:
-    """Where the set's folder may be below the data folder, the names of BMAD's own archives first."""
-    own, archives = NAMES[task]
-    places = [*own, *archives, *(f"{archive}/{name}" for archive in archives for name in (*own, archive))]
-    return (*(f"BMAD/{place}" for place in places), *places)
-
-
 def _refuse_another(spec: TaskSpec, root: Path) -> None:
     """Refuse a folder with the name of another of the sets: their layouts are the same, so nothing else would tell."""
-    names = {task: {*own, *archives} for task, (own, archives) in NAMES.items()}
-    if any(root.name in others for task, others in names.items() if task != spec.name):
+    names = {Path(folder).name for task, folders in FOLDERS.items() if task != spec.name for folder in folders}
+    if root.name in names:
         raise missing_data(spec, f"task '{spec.name}': {root} is another set of BMAD")
 
 
@@ -92,7 +85,8 @@ def _images(folder: Path) -> list[Path]:
 
 def _masks(ungood: Path) -> dict[str, Path]:
     """Masks by the stem of their image, from the first folder that has any."""
-    found: list[Path] = next(filter(None, (_inside(ungood / folder) for folder in MASKS)), [])
+    folders = [*(ungood / name for name in MASKS), ungood.parents[1] / "test_label" / ungood.name]
+    found: list[Path] = next(filter(None, map(_inside, folders)), [])
     return {path.stem: path for path in found}
 
 
@@ -115,7 +109,7 @@ def _task(name: str, modality: str, licence: str) -> TaskSpec:
         url="https://github.com/DorisBao/BMAD",
         # OCT2017's published split shares patients between train and test; the others carry none.
         grouping="unknown",
-        layout=LAYOUT.format(folder=_folders(name)[0], masks=RESC_MASKS if name == "bmad-resc" else ""),
+        layout=LAYOUT.format(folder=FOLDERS[name][0], masks=RESC_MASKS if name == "bmad-resc" else ""),
         build=partial(bmad_files, name),
     )
 

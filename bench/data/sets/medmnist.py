@@ -122,8 +122,8 @@ def medmnist_files(task: str, known: MedSet, size: int, data: Path) -> Sequence[
         shape, dtype = _header(path, f"{split}_images")
         if shape != (len(labels), size, size) or dtype != np.uint8:
             raise BadTaskError(
-                f"{path}: {split}_images is {dtype} {shape}; expected uint8 {(len(labels), size, size)}, an image a "
-                "label. Download it again."
+                f"{path}: {split}_images is {dtype} {shape} beside {len(labels)} labels; "
+                f"expected uint8 {(len(labels), size, size)}. Download it again."
             )
         for row, (label, category) in enumerate(_classes(path, split, labels, known)):
             role: Literal["fit", "test", "pool"] = "test" if split == "test" else "pool" if label else "fit"

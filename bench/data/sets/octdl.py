@@ -33,7 +33,8 @@ def octdl_files(data: Path) -> Sequence[ImageFile]:
 
     """
     root = find_root(OCTDL, data, FOLDERS, ((TABLE, f"../{TABLE}"), NORMAL))
-    place = root / TABLE if (root / TABLE).exists() else root.parent / TABLE  # Mendeley has it beside the archive
+    # Mendeley has the table beside the archive of scans.
+    place = root / TABLE if (root / TABLE).exists() else root / ".." / TABLE
     table = read_table(place, COLUMNS)
     there = {name: {Path(file).stem: file for file in list_names(root / name)} for name in CLASSES}
     problems, files, seen = Problems(OCTDL), [], set()

@@ -41,6 +41,31 @@ def test_octdl_draws_patients_and_keeps_them_apart(octdl: Path) -> None:
     assert index_task(OCTDL, octdl, octdl / "cache").grouping == "patient"
 
 
+def test_octdl_table_beside_its_folder_and_names_with_suffix(octdl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = OCTDL.build(octdl)
+    table = octdl / "OCTDL" / "OCTDL_labels.csv"
+    (octdl / table.name).write_text(table.read_text().replace("_1,", "_1.jpg,"))
+    table.unlink()
+    for data in (octdl, octdl / "OCTDL"):
+        assert OCTDL.build(data) == inside
+    monkeypatch.chdir(octdl / "OCTDL")
+    assert len(OCTDL.build(Path())) == len(inside)
+    (octdl / table.name).unlink()
+    with pytest.raises(DataMissingError, match=r"lacks OCTDL_labels\.csv"):
+        OCTDL.build(octdl)
+
+
+def test_octdl_scans_without_a_patient_or_twice_are_named(octdl: Path) -> None:
+    table = octdl / "OCTDL" / "OCTDL_labels.csv"
+    lines = table.read_text().splitlines()
+    lines[1] = lines[1].replace(",0,OD", ",,OD")
+    table.write_text("\n".join([*lines, lines[2]]))
+    with pytest.raises(BadTaskError) as caught:
+        OCTDL.build(octdl)
+    assert "1 scan(s) without a patient:\n  amd_1000_1\n" in str(caught.value)
+    assert "1 scan(s) with two rows:\n  amd_1001_1\n" in str(caught.value)
+
+
 def test_octdl_names_all_that_is_wrong(octdl: Path) -> None:
     table = octdl / "OCTDL" / "OCTDL_labels.csv"
     text = table.read_text()
@@ -97,8 +122,63 @@ def test_bmad_resc_has_masks(tmp_path: Path, masks: str) -> None:
     assert "other.png" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [(name, folder) for name, folders in bmad.FOLDERS.items() for folder in folders]
+)
+@pytest.mark.parametrize("outer", [".", "BMAD"])
+def test_bmad_is_found_wherever_it_unpacks(tmp_path: Path, name: str, folder: str, outer: str) -> None:
+    bmad_set(tmp_path / outer / folder, masks="label")
+    expected = {
+        path for path in (tmp_path / outer / folder).rglob("*.png") if {"valid", "label"}.isdisjoint(path.parts)
+    }
+    for data in (tmp_path, tmp_path / outer / folder):
+        assert {file.path for file in BMAD[name].build(data)} == expected
+
+
+def test_bmad_current_archives_write_ungood_small_and_val_short(tmp_path: Path) -> None:
+    root = tmp_path / "Retina_RESC_AD" / "RESC"
+    bmad_set(root, masks="label")
+    (root / "test" / "Ungood").rename(root / "test" / "ungood")
+    (root / "valid").rename(root / "val")
+    (root / "test" / "ungood" / "label" / "Thumbs.db").write_text("no mask")
+    files = [file for file in BMAD["bmad-resc"].build(tmp_path) if file.role == "test"]
+    assert Counter(file.label for file in files) == {0: 4, 1: 4}
+    masks = {file.path.name: file.mask for file in files if file.label}
+    assert masks == {name: root / "test" / "ungood" / "label" / name for name in masks}
+
+
+@pytest.mark.parametrize("ungood", ["Ungood", "ungood"])
+def test_bmad_first_resc_kept_its_masks_apart(tmp_path: Path, ungood: str) -> None:
+    root = tmp_path / "RESC"
+    for number in range(3):
+        write_image(root / "Train" / "train" / "good" / f"a{number}.png", number)
+        write_image(root / "Test" / "test" / "good" / f"b{number}.png", 10 + number)
+        write_image(root / "Test" / "test" / ungood / f"c{number}.png", 20 + number)
+        write_image(root / "Test" / "test_label" / ungood / f"c{number}.png", 30 + number)
+        write_image(root / "Val" / "val" / ungood / f"d{number}.png", 40 + number)
+    files = BMAD["bmad-resc"].build(tmp_path)
+    assert Counter((file.role, file.label) for file in files) == {("fit", 0): 3, ("test", 0): 3, ("test", 1): 3}
+    masks = {file.path.name: file.mask for file in files if file.label}
+    assert masks == {f"c{n}.png": root / "Test" / "test_label" / ungood / f"c{n}.png" for n in range(3)}
+
+
+@pytest.mark.parametrize("name", ["bmad-oct2017", "bmad-rsna"])
+def test_bmad_refuses_the_folder_of_another_of_its_sets(tmp_path: Path, name: str) -> None:
+    bmad_set(tmp_path / "RESC", masks="label")
+    with pytest.raises(DataMissingError, match="RESC is another set of BMAD"):
+        BMAD[name].build(tmp_path / "RESC")
+
+
+def test_bmad_is_not_mistaken_for_kermany_nor_kermany_for_it(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for kind in ("NORMAL", "CNV"):
+            write_image(tmp_path / "OCT2017" / split / kind / f"{kind}-1-1.jpeg", 0)
+    with pytest.raises(DataMissingError, match="no images found"):
+        BMAD["bmad-oct2017"].build(tmp_path)
+
+
 def test_bmad_empty_class_and_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataMissingError, match=r"BMAD/RESC/train/good"):
+    with pytest.raises(DataMissingError, match=r"Retina_RESC_AD/RESC/train/good.*\n.*\n.*label"):
         BMAD["bmad-resc"].build(tmp_path)
     bmad_set(tmp_path / "BMAD" / "RSNA")
     for path in (tmp_path / "BMAD" / "RSNA" / "train" / "good").iterdir():
@@ -163,8 +243,11 @@ def test_medmnist_tells_what_is_wrong_with_a_file(tmp_path: Path) -> None:
             MED["octmnist"].build(tmp_path)
 
     fails(r"val_labels has labels that the set does not know:\n  row 2: \[4\]", val_labels=np.arange(8)[:, None] * 2)
-    fails(r"test_images has shape \(16, 64, 64\)", test_images=np.zeros((16, 64, 64), np.uint8))
-    fails(r"train_images has shape \(40, 28, 28\) beside 39 labels", train_labels=made["train_labels"][:39])
+    fails(
+        r"test_images is uint8 \(16, 64, 64\).*expected uint8 \(16, 28, 28\)", test_images=np.zeros((16, 64, 64), "u1")
+    )
+    fails(r"test_images is float32 \(16, 28, 28\)", test_images=made["test_images"].astype(np.float32))
+    fails(r"train_images is uint8 \(40, 28, 28\) beside 39 labels", train_labels=made["train_labels"][:39])
     fails(r"expected integers \(n, 1\)", test_labels=np.zeros((16, 14), np.int64))
     np.savez_compressed(path, **{name: array for name, array in made.items() if name != "val_labels"})
     with pytest.raises(BadTaskError, match="has no array 'val_labels'"):
@@ -174,6 +257,39 @@ def test_medmnist_tells_what_is_wrong_with_a_file(tmp_path: Path) -> None:
         MED["octmnist"].build(tmp_path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(BadTaskError, match="damaged"):
+        MED["octmnist"].build(tmp_path)
+
+
+def test_medmnist_damage_of_any_kind_is_told(tmp_path: Path) -> None:
+    """Bytes changed in the zip's tables and the arrays' headers give all that zipfile and numpy can raise."""
+    path = tmp_path / "octmnist.npz"
+    np.savez_compressed(path, **{name: array[:2] for name, array in arrays("octmnist", 28).items()})
+    good, rng, told = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(400):
+        damaged = bytearray(good)
+        for place in rng.integers(len(good) - 600, len(good), 2):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            MED["octmnist"].build(tmp_path)
+        except BadTaskError as error:
+            assert str(path) in str(error)
+            told += 1
+    assert told > 200
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [(8, 1, "encrypted"), (10, 99, "compression method"), (42, 250, r"magic number|Invalid argument|Bad")],
+)
+def test_medmnist_zip_entries_that_cannot_be_read(tmp_path: Path, offset: int, value: int, reason: str) -> None:
+    path = tmp_path / "octmnist.npz"
+    np.savez(path, **arrays("octmnist", 28))
+    content = bytearray(path.read_bytes())
+    entry = content.rfind(b"PK\x01\x02", 0, content.rfind(b"train_labels.npy"))
+    content[entry + offset] = value
+    path.write_bytes(content)
+    with pytest.raises(BadTaskError, match=reason):
         MED["octmnist"].build(tmp_path)
 
 
