@@ -21,6 +21,7 @@ FRESH_SECONDS = 600
 FEW_IMAGES = 512
 MORE_BYTES = 8 << 20
 ALLOWED_BYTES = 4 << 20
+ATTEMPTS = 3
 
 
 class State(Check):
@@ -62,9 +63,14 @@ class Memory(Check):
             _write_state(subject, folder / "state.safetensors")
             np.save(folder / "images.npy", subject.phantom.test)
             counts = {"few": FEW_IMAGES, "many": FEW_IMAGES + MORE_BYTES // subject.phantom.test[0].nbytes}
-            peaks = _in_fresh_process(subject, folder, "memory", **counts)
-        grown = peaks["many"] - peaks["few"]
+            growths: list[int] = []
+            for _ in range(ATTEMPTS):  # chance only ever adds to a peak
+                peaks = _in_fresh_process(subject, folder, "memory", **counts)
+                growths.append(peaks["many"] - peaks["few"])
+                if growths[-1] <= ALLOWED_BYTES:
+                    break
         more = f"{counts['many'] - counts['few']} more images ({MORE_BYTES >> 20} MiB as bytes)"
+        grown = min(growths)
         require(grown <= ALLOWED_BYTES, f"{more} took {grown / 2**20:.0f} MiB more")
 
 

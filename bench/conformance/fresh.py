@@ -20,7 +20,7 @@ def main() -> None:
     """Do the job that the last argument describes, and print the answer as JSON."""
     job = json.loads(sys.argv[-1])
     folder = Path(job["folder"])
-    (folder / "scratch").mkdir()
+    (folder / "scratch").mkdir(exist_ok=True)
     run = RunContext(7, "cpu", folder / "scratch")
     detector = _restore(job, folder)
     images = np.load(folder / "images.npy")

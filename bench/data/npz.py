@@ -42,7 +42,7 @@ def _unpack(path: Path, array: str, target: Path) -> None:
             _copy(member, target)
     except KeyError:
         raise BadImagesError([f"{path}: it has no array '{array}'"]) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted, or another method
         raise BadImagesError([f"{path}: damaged, array '{array}' cannot be unpacked ({error})"]) from error
 
 

@@ -97,7 +97,7 @@ def read_table(content: bytes, what: str) -> pd.DataFrame:
 
     """
     try:
-        return pd.read_parquet(io.BytesIO(content))
+        return pd.read_parquet(io.BytesIO(content), use_threads=False, pre_buffer=False)  # threads may outlive main
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise RecordError(f"{what} is damaged: {str(error).splitlines()[0]}") from error
 

@@ -59,7 +59,7 @@ def test_json_csv_and_terminal_tell_the_same(bench: Bench, run_toy: Run) -> None
     row = rows["toy"]
     assert set(row) == {
         "task", "detector", "variant", "status", "reason", "seeds", "auroc", "average_precision",
-        "sensitivity_at_95_specificity", "fit_seconds", "images_per_second",
+        "sensitivity_at_95_specificity", "false_alarm_rate_at_95_specificity", "fit_seconds", "images_per_second",
     }  # fmt: skip
     assert (row["task"], row["variant"], row["status"], row["seeds"]) == ("chest-xray", "default", "ok", [0, 1])
     assert rows["mean-intensity"]["seeds"] == [0]  # its seed changes nothing

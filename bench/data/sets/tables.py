@@ -62,7 +62,7 @@ class Problems:
             parts.append(f"{len(self.absent)} image(s) are listed but not there:\n  {shorten(self.absent)}")
         text = f"task '{self.spec.name}': " + "\n".join(parts)
         if self.others:
-            raise BadTaskError(f"{text}\nDownload the tables again: {self.spec.url}")
+            raise BadTaskError(f"{text}\nDownload it again: {self.spec.url}")
         if self.absent:
             raise missing_data(self.spec, text)
 

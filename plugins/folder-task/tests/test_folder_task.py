@@ -31,10 +31,10 @@ def test_folders_and_names_tell_everything(root: Path) -> None:
     touch(root / "fit" / "notes.txt", root / "fit" / ".hidden.png")
     files = {file.path.name: file for file in list_files(root.parent)}
     assert len(files) == 6
-    assert files["P001_right_2.JPG"][1:] == (0, "right", "P001", "fit", None)
-    assert files["P003_left_1.png"][1:] == (0, "left", "P003", "test", None)
-    assert files["P004_left_1.png"][1:] == (1, "left", "P004", "test", None)
-    assert files["P012_right_3.png"][1:] == (1, "right", "P012", "test", root / "masks" / "P012_right_3.tif")
+    assert files["P001_right_2.JPG"][1:6] == (0, "right", "P001", "fit", None)
+    assert files["P003_left_1.png"][1:6] == (0, "left", "P003", "test", None)
+    assert files["P004_left_1.png"][1:6] == (1, "left", "P004", "test", None)
+    assert files["P012_right_3.png"][1:6] == (1, "right", "P012", "test", root / "masks" / "P012_right_3.tif")
 
 
 def test_masks_are_optional(root: Path) -> None:

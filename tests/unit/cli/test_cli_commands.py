@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bench.cli import main
 from tests.conftest import ROOT, Bench
 
 
@@ -86,3 +87,12 @@ def test_output_into_a_closed_pipe_is_quiet(bench: Bench) -> None:
     assert "Traceback" not in process.stderr.read()
     process.wait(timeout=60)
     process.stderr.close()
+
+
+def test_text_of_a_plugins_exit_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def leave(**_: object) -> None:
+        raise SystemExit("the licence has expired")
+
+    monkeypatch.setattr("bench.cli.app", leave)
+    assert main() == 1
+    assert "the licence has expired" in capsys.readouterr().err
