@@ -20,8 +20,8 @@ VERSION = "1"
 """Bumped whenever other pairs may be found: part of what a ``-clean`` task's cached list is called."""
 
 NEIGHBOURS = 12
-COARSE_THRESHOLD = 0.68
-GRAIN_THRESHOLD = 0.8
+COARSE_THRESHOLD = 0.7
+GRAIN_THRESHOLD = 0.86
 THRESHOLD = 0.95
 BATCH = 256
 BLOCK_VALUES = 1 << 25
