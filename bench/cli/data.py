@@ -60,6 +60,10 @@ def audit(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Draw the suspect pairs side by side into this PNG file."),
     ] = None,
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Publish counts and confounds, without paths, into this folder of results."),
+    ] = None,
     skip_bad: SkipBadOption = False,
     accept_data_changes: AcceptOption = False,
     as_json: JsonOption = False,
@@ -81,6 +85,12 @@ def audit(
         from bench.cli.data_tables import print_audit
 
         print_audit(found)
+    if to is not None:
+        from bench.report.audits import publish_audit
+
+        if spec.private:
+            raise UsageError(f"task '{spec.name}' is private: its TOML file says publish = false")
+        typer.echo(f"published: {publish_audit(report.as_json(found), to)}", err=True)
     if sheet is not None:
         from bench.data.audit.sheet import draw_sheet
 

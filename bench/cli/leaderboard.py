@@ -33,13 +33,14 @@ def table(
     from rich.console import Console
 
     from bench.report import table as render
+    from bench.report.audits import audit_notes
     from bench.report.roc import write_roc_curves
     from bench.report.rows import make_rows, newest
     from bench.results.store import Store
 
-    writers = {"md": render.as_markdown, "csv": render.as_csv, "json": render.as_json}
-    if form not in (*writers, "terminal"):
-        raise UnknownNameError("format", form, [*writers, "terminal"])
+    writers = {"csv": render.as_csv, "json": render.as_json}
+    if form not in (*writers, "md", "terminal"):
+        raise UnknownNameError("format", form, [*writers, "md", "terminal"])
     found = [(folder, record) for folder, record in Store(results).records() if task in (None, record.task.name)]
     if private := sorted({record.task.name for _, record in found if record.task.private}):
         typer.echo(f"note: private tasks are left out: {', '.join(private)}", err=True)
@@ -49,7 +50,10 @@ def table(
         raise UsageError(f"no published record in {results} fits")
     if roc is not None:
         write_roc_curves(rows, roc)
+    notes = audit_notes(results, rows)
     if form == "terminal":
-        render.print_tables(rows, Console())
+        render.print_tables(rows, Console(), notes)
+    elif form == "md":
+        typer.echo(render.as_markdown(rows, notes), nl=False)
     else:
         typer.echo(writers[form](rows), nl=form == "json")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -107,13 +108,14 @@ def _flat(plain: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Return one Markdown table per task."""
+def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return one Markdown table per task; ``notes`` are lines to stand below it, by hash of the manifest."""
     parts = []
     for task, own in by_edition(rows):
         lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in own]
-        parts.append("\n".join([*lines, *(["", _escape(note)] if (note := pretrained_note(own)) else [])]))
+        below = filter(None, [pretrained_note(own), notes.get(task.manifest_sha256, "")])
+        parts.append("\n".join([*lines, *(line for note in below for line in ("", _escape(note)))]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -121,8 +123,8 @@ def _escape(cell: str) -> str:
     return cell.replace("|", "\\|").replace("*", "\\*")
 
 
-def print_tables(rows: Sequence[Row], console: Console) -> None:
-    """Print one table per task."""
+def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Print one table per task; ``notes`` as in :func:`as_markdown`."""
     for task, own in by_edition(rows):
         table = _rich_table(own)
         console.print(Text(describe_task(task), style="bold"))
@@ -131,6 +133,8 @@ def print_tables(rows: Sequence[Row], console: Console) -> None:
         console.width = max(screen, console.measure(table, options=console.options.update(width=1000)).maximum)
         console.print(table)
         console.width = screen
+        if note := notes.get(task.manifest_sha256):
+            console.print(Text(note, style="dim"))
         console.print(_notes(own))
 
 

@@ -285,3 +285,21 @@ def test_fetch_names_what_it_knows(bench: Bench) -> None:
     done = bench("data", "fetch", "octmnist")
     assert done.returncode == 2
     assert "--data DIR" in done.stderr
+
+
+def test_published_audit_stands_beside_the_table(bench: Bench, scans: Path, hospital: Path) -> None:
+    assert bench("run", "--detectors", "toy", "--tasks", "oct2017", "--data", str(scans)).returncode == 0
+    done = bench("data", "audit", "oct2017", "--data", str(scans), "--to", str(bench.results))
+    assert done.returncode == 0, done.stderr
+    (path,) = bench.results.glob("audits/oct2017/*.json")
+    assert ".jpeg" not in path.read_text()
+    for form in ("md", "terminal"):
+        told = " ".join(bench("leaderboard", "table", str(bench.results), "--format", form).stdout.split())
+        assert "Audit: 1 copies of test images elsewhere, 0 shared patients. AUROC of what does not look at" in told
+    path.write_text("{")
+    done = bench("leaderboard", "table", str(bench.results), "--format", "md")
+    assert done.returncode == 1
+    assert "is damaged" in done.stderr
+    private = bench("data", "audit", str(hospital / "my-hospital.toml"), "--to", str(bench.results))
+    assert private.returncode == 2
+    assert "is private" in private.stderr
