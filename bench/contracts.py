@@ -307,8 +307,9 @@ class MetricSpec:
         summary: one line.
         higher_is_better: its direction.
         compute: ``(labels int8 (n,), scores float64 (n,), tune float64 (m,)) -> float``. ``tune`` are the scores of
-            held-out normals, and may be empty; the bootstrap draws test images and leaves them as they are. One that
-            raises is named in the record, and costs no other metric.
+            held-out normals, and may be empty; the bootstrap draws both anew, patient by patient where patients are
+            known. One that raises is named in the record, and costs no other metric.
+        resamples: of the bootstrap; fewer for a metric that takes long.
 
     """
 
@@ -317,3 +318,4 @@ class MetricSpec:
     summary: str
     higher_is_better: bool
     compute: Callable[[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64]], float]
+    resamples: int = 2000

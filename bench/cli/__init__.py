@@ -8,6 +8,7 @@ import sys
 import typer
 
 from bench.cli.check import check
+from bench.cli.compare import compare
 from bench.cli.data import app as data
 from bench.cli.doctor import doctor
 from bench.cli.leaderboard import leaderboard
@@ -15,7 +16,9 @@ from bench.cli.listing import listing
 from bench.cli.new import new
 from bench.cli.publish import publish
 from bench.cli.run import run
+from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.verify import verify
 from bench.errors import BenchError
 
 app = typer.Typer(
@@ -32,6 +35,9 @@ app.command("new")(new)
 app.command("check")(check)
 app.command("doctor")(doctor)
 app.command("publish")(publish)
+app.command("score")(score)
+app.command("compare")(compare)
+app.command("verify")(verify)
 app.add_typer(data, name="data")
 app.add_typer(leaderboard, name="leaderboard")
 

@@ -34,18 +34,16 @@ def table(
 
     from bench.report import table as render
     from bench.report.audits import audit_notes
+    from bench.report.published import published_rows
     from bench.report.roc import write_roc_curves
-    from bench.report.rows import make_rows, newest
     from bench.results.store import Store
 
     writers = {"csv": render.as_csv, "json": render.as_json}
     if form not in (*writers, "md", "terminal"):
         raise UnknownNameError("format", form, [*writers, "md", "terminal"])
-    found = [(folder, record) for folder, record in Store(results).records() if task in (None, record.task.name)]
-    if private := sorted({record.task.name for _, record in found if record.task.private}):
+    if private := sorted({record.task.name for _, record in Store(results).records() if record.task.private}):
         typer.echo(f"note: private tasks are left out: {', '.join(private)}", err=True)
-    found = [(folder, record) for folder, record in found if not record.task.private]
-    rows = newest(make_rows(found), split_names(detectors) if detectors else None)
+    rows = published_rows(results, split_names(detectors) if detectors else None, task)
     if not rows:
         raise UsageError(f"no published record in {results} fits")
     if roc is not None:

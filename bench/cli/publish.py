@@ -17,6 +17,8 @@ def publish(
     no_plugin: BlockOption = None,
 ) -> None:
     """Verify records (hashes, images, every metric recomputed) and copy them into results/; all of them or none."""
+    from bench.report.published import write_leaderboard
+    from bench.results.checksums import refuse_edited
     from bench.results.publish import check_publishable, find_cells, publish_cell
     from bench.results.store import Store
 
@@ -26,9 +28,11 @@ def publish(
         check_publishable(folder, metrics)
     target = Store(to)
     target.check_writable()
+    refuse_edited(to)
     for folder in folders:
         record = publish_cell(folder, target, metrics)
         typer.echo(
             f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}: {record.cell}"
         )
+    write_leaderboard(to)
     typer.echo(f"published {len(folders)} record(s) to {to}", err=True)

@@ -1,33 +1,25 @@
-"""Image-level metrics of a ranking, and how far to trust them: pure numpy functions of labels and scores."""
+"""What scores are worth, and how far to trust that: pure functions of arrays."""
 
-from bench.metrics.alarms import alarm_threshold, false_alarm_rate_over_seeds
 from bench.metrics.delong import delong
-from bench.metrics.intervals import (
-    Interval,
-    auroc_interval,
-    auroc_over_seeds,
-    average_precision_interval,
-    average_precision_over_seeds,
-    bootstrap_interval,
-    sensitivity_interval,
-    sensitivity_over_seeds,
-)
+from bench.metrics.image import IMAGE_METRICS, ImageMetric, measure, measure_other, operating_metrics, values
+from bench.metrics.intervals import Interval, auroc_interval, auroc_over_seeds
 from bench.metrics.ranking import auroc, average_precision, roc_curve, sensitivity_at_specificity
+from bench.metrics.sample import Sample
 
 __all__ = [
+    "IMAGE_METRICS",
+    "ImageMetric",
     "Interval",
-    "alarm_threshold",
+    "Sample",
     "auroc",
     "auroc_interval",
     "auroc_over_seeds",
     "average_precision",
-    "average_precision_interval",
-    "average_precision_over_seeds",
-    "bootstrap_interval",
     "delong",
-    "false_alarm_rate_over_seeds",
+    "measure",
+    "measure_other",
+    "operating_metrics",
     "roc_curve",
     "sensitivity_at_specificity",
-    "sensitivity_interval",
-    "sensitivity_over_seeds",
+    "values",
 ]

@@ -30,7 +30,7 @@ def write_roc_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
 
     """
     written = []
-    editions = by_edition([row for row in rows if row.scores is not None])
+    editions = by_edition([row for row in rows if row.cells])
     names = [task.name for task, _ in editions]
     for task, own in editions:
         name = task.name if names.count(task.name) == 1 else f"{task.name}-{task.edition}"
@@ -43,10 +43,9 @@ def write_roc_curves(rows: Sequence[Row], folder: Path) -> list[Path]:
 
 def mean_curve(row: Row) -> NDArray[np.float64]:
     """True-positive rate at :data:`GRID`, averaged over the seeds (vertical averaging); float64 (501,)."""
-    assert row.labels is not None and row.scores is not None
     curves = []
-    for scores in row.scores:
-        fpr, tpr = roc_curve(row.labels, scores)
+    for scores in row.sample.scores:
+        fpr, tpr = roc_curve(row.sample.labels, scores)
         last = np.searchsorted(fpr, GRID, side="right") - 1  # the highest point reached at each rate: a step curve
         curves.append(tpr[last])
     mean: NDArray[np.float64] = np.mean(curves, axis=0)

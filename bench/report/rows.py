@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.errors import RecordError
-from bench.metrics import (
-    Interval,
-    auroc_over_seeds,
-    average_precision_over_seeds,
-    false_alarm_rate_over_seeds,
-    sensitivity_over_seeds,
-)
+from bench.metrics import Interval, Sample, auroc_over_seeds, measure, values
 from bench.results.record import Record, TaskPart
-from bench.results.scores import Scores, read_scores
+from bench.results.scores import Scores, read_scores, sample_of
 from bench.results.store import SCORES
-from bench.run.evaluate import SPECIFICITY
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. Metrics, times and curves are None unless ``status`` is ok.
+    """One line of a table. It has no cells, times and metrics unless ``status`` is ok.
 
     Attributes:
         task: the task and edition that it was measured on.
@@ -38,12 +29,8 @@ class Row:
         status: ok, or how the cells of this row ended.
         reason: why, if not ok.
         seeds: the seeds that are averaged.
-        labels: int8 (n,), of the test images in order of id.
-        scores: float64 (seeds, n).
-        auroc: mean over the seeds, with its 95 % interval.
-        average_precision: likewise.
-        sensitivity: at 95 % specificity, likewise.
-        false_alarms: of normal test images at the threshold that 95 % of held-out normals stay below, likewise.
+        stochastic: False if one seed stands for all.
+        cells: the scores of each seed.
         fit_seconds: mean over the seeds.
         images_per_second: mean over the seeds, while scoring.
 
@@ -57,12 +44,8 @@ class Row:
     status: str
     reason: str
     seeds: tuple[int, ...]
-    labels: NDArray[np.int8] | None = None
-    scores: NDArray[np.float64] | None = None
-    auroc: Interval | None = None
-    average_precision: Interval | None = None
-    sensitivity: Interval | None = None
-    false_alarms: Interval | None = None
+    stochastic: bool = True
+    cells: tuple[Scores, ...] = ()
     fit_seconds: float | None = None
     images_per_second: float | None = None
 
@@ -70,6 +53,34 @@ class Row:
     def name(self) -> str:
         """``salad``, or ``salad@no-ssim`` where the variant is not the default."""
         return self.detector if self.variant == "default" else f"{self.detector}@{self.variant}"
+
+    @cached_property
+    def sample(self) -> Sample:
+        """The scores of all seeds.
+
+        Raises:
+            RecordError: the seeds scored different images, or the row is not ok.
+
+        """
+        try:
+            return sample_of(self.cells)
+        except (ValueError, IndexError) as error:
+            raise RecordError(f"{self.name} on {self.task.name}: {error}") from error
+
+    @cached_property
+    def auroc(self) -> Interval | None:
+        """Mean over the seeds, with its interval in closed form."""
+        return auroc_over_seeds(self.sample) if self.cells else None
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Every image metric, mean over the seeds, without the cost of bootstraps."""
+        return {name: float(of.mean()) for name, of in values(self.sample).items()} if self.cells else {}
+
+    @cached_property
+    def metrics(self) -> dict[str, Interval]:
+        """Every image metric with its interval."""
+        return measure(self.sample) if self.cells else {}
 
 
 def make_rows(found: Iterable[tuple[Path, Record]]) -> list[Row]:
@@ -124,36 +135,29 @@ def _row(group: Sequence[tuple[Path, Record]]) -> Row:
     if len(set(seeds)) != len(seeds):
         folders = ", ".join(str(folder) for folder, _ in group)
         raise RecordError(f"{detector.name} on {record.task.name} has two records of one seed: remove one of {folders}")
-    cells = [_scores_of(folder, one) for folder, one in group]
-    if any(cell.ids != cells[0].ids for cell in cells):
-        raise RecordError(f"the seeds of {detector.name} on {record.task.name} scored different images")
-    labels, scores = cells[0].labels, np.stack([cell.scores for cell in cells])
-    return Row(
+    row = Row(
         record.task,
         *names,
         pretrained,
         "ok",
         "",
         seeds,
-        labels,
-        scores,
-        auroc_over_seeds(labels, scores),
-        average_precision_over_seeds(labels, scores),
-        sensitivity_over_seeds(labels, scores, SPECIFICITY),
-        _false_alarms(cells),
+        detector.stochastic,
+        tuple(scores_of(folder, one) for folder, one in group),
         _mean(one.cost.fit_seconds for _, one in group),
         _mean(one.cost.images_per_second for _, one in group),
     )
+    assert row.sample is not None  # refused here rather than where it is first shown
+    return row
 
 
-def _false_alarms(cells: Sequence[Scores]) -> Interval | None:
-    if not len(cells[0].tune):
-        return None
-    scores, tune = np.stack([cell.scores for cell in cells]), np.stack([cell.tune for cell in cells])
-    return false_alarm_rate_over_seeds(cells[0].labels, scores, tune, SPECIFICITY)
+def scores_of(folder: Path, record: Record) -> Scores:
+    """Read the scores of a cell.
 
+    Raises:
+        RecordError: they are missing, damaged, or not those of the record.
 
-def _scores_of(folder: Path, record: Record) -> Scores:
+    """
     listed = {file.path: file.sha256 for file in record.files}
     if SCORES not in listed:
         raise RecordError(f"{folder}: the record lists no {SCORES}")

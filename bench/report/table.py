@@ -14,17 +14,20 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.metrics import Interval
+from bench.metrics import IMAGE_METRICS, Interval
 from bench.report.rows import Row, by_edition
+from bench.report.standing import Standings, rank_text, standing_note, standings
 from bench.results.record import TaskPart
 
-METRICS = ("auroc", "average_precision", "sensitivity_at_95_specificity", "false_alarm_rate_at_95_specificity")
+SENSITIVITY = "tune_sensitivity_at_95_specificity"
+FALSE_ALARMS = "false_alarm_rate_at_95_specificity"
 # Broken headings, so that a table fits a terminal of 80 columns.
 NARROW_HEADINGS = (
     "detector",
+    "rank",
     "AUROC\n[95 % interval]",
     "AP",
-    "sens.\nat 95 %\nspec.",
+    "sens.",
     "false\nalarms",
     "fit",
     "images\n/s",
@@ -53,6 +56,8 @@ def describe_task(task: TaskPart) -> str:
 
 def as_json(rows: Sequence[Row]) -> str:
     """Return the rows as one JSON object; values of a failed row are null."""
+    editions = by_edition(rows)
+    found = {task.manifest_sha256: standings(own) for task, own in editions}
     tasks = [
         {
             "name": task.name,
@@ -63,14 +68,16 @@ def as_json(rows: Sequence[Row]) -> str:
             "synthetic": task.synthetic,
             "counts": task.counts,
             "prevalence": prevalence(task),
+            "smallest_resolvable": standing.resolves if (standing := found[task.manifest_sha256]) else None,
         }
-        for task, _ in by_edition(rows)
+        for task, _ in editions
     ]
-    return json.dumps({"rows": [_plain(row) for row in rows], "tasks": tasks}, indent=1)
+    plain = [_plain(row, found[row.task.manifest_sha256]) for row in rows]
+    return json.dumps({"rows": plain, "tasks": tasks}, indent=1)
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    intervals = (row.auroc, row.average_precision, row.sensitivity, row.false_alarms)
+def _plain(row: Row, found: Standings | None) -> dict[str, Any]:
+    best, worst = found.ranks.get(row.name, (None, None)) if found and row.cells else (None, None)
     return {
         "task": row.task.name,
         "detector": row.detector,
@@ -78,9 +85,12 @@ def _plain(row: Row) -> dict[str, Any]:
         "status": row.status,
         "reason": row.reason,
         "seeds": list(row.seeds),
+        "best_rank": best,
+        "worst_rank": worst,
+        "probability_of_top": found.top.get(row.name) if found and row.cells else None,
         **{
-            name: {part: getattr(interval, part, None) for part in ("value", "low", "high")}
-            for name, interval in zip(METRICS, intervals, strict=True)
+            name: {part: getattr(row.metrics.get(name), part, None) for part in ("value", "low", "high")}
+            for name in IMAGE_METRICS
         },
         "fit_seconds": row.fit_seconds,
         "images_per_second": row.images_per_second,
@@ -90,7 +100,8 @@ def _plain(row: Row) -> dict[str, Any]:
 def as_csv(rows: Sequence[Row]) -> str:
     """Return the rows as CSV, one column a number."""
     text = io.StringIO()
-    flat = [_flat(_plain(row)) for row in rows]
+    found = {task.manifest_sha256: standings(own) for task, own in by_edition(rows)}
+    flat = [_flat(_plain(row, found[row.task.manifest_sha256])) for row in rows]
     columns = list(flat[0]) if flat else ["task", "detector", "variant", "status", "reason", "seeds"]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -113,8 +124,9 @@ def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType
     parts = []
     for task, own in by_edition(rows):
         lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
-        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row)) + " |" for row in own]
-        below = filter(None, [pretrained_note(own), notes.get(task.manifest_sha256, "")])
+        found = standings(own)
+        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row, found)) + " |" for row in own]
+        below = filter(None, [pretrained_note(own), standing_note(found), notes.get(task.manifest_sha256, "")])
         parts.append("\n".join([*lines, *(line for note in below for line in ("", _escape(note)))]))
     return "\n\n".join(parts) + "\n"
 
@@ -126,24 +138,29 @@ def _escape(cell: str) -> str:
 def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Print one table per task; ``notes`` as in :func:`as_markdown`."""
     for task, own in by_edition(rows):
-        table = _rich_table(own)
+        found = standings(own)
+        table = _rich_table(own, found)
         console.print(Text(describe_task(task), style="bold"))
-        screen = console.width
-        # A narrow terminal wraps the lines; cutting numbers off would be worse.
-        console.width = max(screen, console.measure(table, options=console.options.update(width=1000)).maximum)
-        console.print(table)
-        console.width = screen
-        if note := notes.get(task.manifest_sha256):
+        print_wide(table, console)
+        for note in filter(None, [standing_note(found), notes.get(task.manifest_sha256, "")]):
             console.print(Text(note, style="dim"))
         console.print(_notes(own))
 
 
-def _rich_table(rows: Sequence[Row]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+def print_wide(table: Table, console: Console) -> None:
+    """Print a table as wide as it is: a narrow terminal wraps the lines, and cutting numbers off would be worse."""
+    screen = console.width
+    console.width = max(screen, console.measure(table, options=console.options.update(width=1000)).maximum)
+    console.print(table)
+    console.width = screen
+
+
+def _rich_table(rows: Sequence[Row], found: Standings | None) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
     for number, heading in enumerate(NARROW_HEADINGS):
         table.add_column(Text(heading), justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in _cells(row)))
+        table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in _cells(row, found)))
     return table
 
 
@@ -161,16 +178,17 @@ def pretrained_note(rows: Sequence[Row]) -> str:
     return "; ".join(f"* {row.name} uses pretrained {', '.join(row.pretrained)}" for row in rows if row.pretrained)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, found: Standings | None) -> list[str]:
     name = row.name + ("*" if row.pretrained else "")
     if row.auroc is None:
-        return [name, row.status, "–", "–", "–", "–", "–", _seeds(row)]
+        return [name, "–", row.status, "–", "–", "–", "–", "–", _seeds(row)]
     return [
         name,
+        rank_text(found.ranks.get(row.name) if found else None),
         with_interval(row.auroc),
-        _value(row.average_precision),
-        _value(row.sensitivity),
-        _value(row.false_alarms),
+        _value(row.values.get("average_precision")),
+        _value(row.values.get(SENSITIVITY)),
+        _value(row.values.get(FALSE_ALARMS)),
         _seconds(row.fit_seconds),
         _rate(row.images_per_second),
         _seeds(row),
@@ -182,8 +200,8 @@ def with_interval(interval: Interval) -> str:
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
 
 
-def _value(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.value:.3f}"
+def _value(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _seconds(seconds: float | None) -> str:

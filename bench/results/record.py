@@ -35,7 +35,10 @@ class TaskPart(_Part):
 
 
 class DetectorPart(_Part):
-    """Which detector, in which configuration, from which code."""
+    """Which detector, in which configuration, from which code.
+
+    ``stochastic`` is false where the seed cannot change a score: the one seed then stands for all.
+    """
 
     name: str
     version: str
@@ -46,6 +49,7 @@ class DetectorPart(_Part):
     distribution_version: str
     source_digest: str
     pretrained: list[dict[str, str | None]]
+    stochastic: bool = True
 
 
 class MetricPart(_Part):

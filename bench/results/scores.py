@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,8 +15,13 @@ from numpy.typing import NDArray
 
 from bench.data.manifest import Entry, Manifest
 from bench.errors import RecordError
+from bench.metrics.sample import Sample
 
 COLUMNS = ("image_id", "patient", "role", "category", "label", "score")
+GROUPS = ("sex", "age", "view", "device")
+"""What else may be known of an image; each is a column ``group_<name>`` of text where the task knows it."""
+PREFIX = "group_"
+AGES = (20, 40, 60, 80)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Scores:
         labels: int8 (n,), 0 normal, 1 anomalous.
         scores: float64 (n,), of the test images.
         tune: float64 (m,), of the held-out normals.
+        categories: of the test images, (n,).
+        patients: int64 (n,), test images of one patient share a number, one without a patient has its own; None where
+            no patient is known.
+        tune_patients: int64 (m,), likewise of the held-out normals.
+        groups: other things known of the test images: by name (n,) of text, empty where it is not known.
 
     """
 
@@ -34,10 +45,30 @@ class Scores:
     labels: NDArray[np.int8]
     scores: NDArray[np.float64]
     tune: NDArray[np.float64]
+    categories: NDArray[np.str_]
+    patients: NDArray[np.int64] | None
+    tune_patients: NDArray[np.int64] | None
+    groups: Mapping[str, NDArray[np.str_]]
+
+
+def sample_of(cells: Sequence[Scores]) -> Sample:
+    """Stack the seeds of one detector on one task.
+
+    Raises:
+        ValueError: fewer than two classes, or seeds that scored different images.
+
+    """
+    first = cells[0]
+    if any(cell.ids != first.ids for cell in cells):
+        raise ValueError("the seeds scored different images")
+    scores, tune = np.stack([cell.scores for cell in cells]), np.stack([cell.tune for cell in cells])
+    return Sample(first.labels, scores, tune, first.patients, first.tune_patients)
 
 
 def scores_table(entries: Sequence[Entry], scores: NDArray[np.float64]) -> pd.DataFrame:
     """Join scores to the tune and test entries that they belong to, in the same order."""
+    known = {name: [age_band(e.attributes.get(name, "")) if name == "age" else e.attributes.get(name) or None
+                    for e in entries] for name in GROUPS}  # fmt: skip
     return pd.DataFrame(
         {
             "image_id": pd.array([entry.id for entry in entries], dtype="string"),
@@ -46,8 +77,19 @@ def scores_table(entries: Sequence[Entry], scores: NDArray[np.float64]) -> pd.Da
             "category": pd.array([entry.category for entry in entries], dtype="string"),
             "label": np.array([entry.label for entry in entries], np.int8),
             "score": scores.astype(np.float64),
+            **{PREFIX + name: pd.array(texts, dtype="string") for name, texts in known.items() if any(texts)},
         }
     )
+
+
+def age_band(age: str) -> str | None:
+    """``"63"`` (or DICOM's ``"063Y"``) to ``"60–79"``: years alone tell more of a person than a subgroup needs."""
+    match = re.fullmatch(r"(\d{1,3})(?:\.\d*)?[Yy]?", age.strip())
+    if not match or int(match[1]) > 120:
+        return None
+    above = [limit for limit in AGES if int(match[1]) >= limit]
+    low = above[-1] if above else 0
+    return f"{low}+" if len(above) == len(AGES) else f"{low}–{AGES[len(above)] - 1}"
 
 
 def split_scores(table: pd.DataFrame) -> Scores:
@@ -57,20 +99,52 @@ def split_scores(table: pd.DataFrame) -> Scores:
         RecordError: a column is missing, an id occurs twice, or a score is not finite.
 
     """
-    if missing := [name for name in COLUMNS if name not in table.columns]:
-        raise RecordError(f"the scores have no column {', '.join(missing)}")
-    if table["image_id"].duplicated().any():
-        raise RecordError("the scores name an image twice")
-    if not np.isfinite(table["score"]).all():
-        raise RecordError("the scores are not all finite")
+    check_table(table)
     test = table[table["role"] == "test"].sort_values("image_id")
     tune = table[table["role"] == "tune"]
+    known = table["patient"].notna().any()
     return Scores(
         tuple(test["image_id"].astype(str)),
         test["label"].to_numpy(np.int8),
         test["score"].to_numpy(np.float64),
         tune["score"].to_numpy(np.float64),
+        test["category"].to_numpy(np.str_),
+        _patients(test) if known else None,
+        _patients(tune) if known else None,
+        {name: test[PREFIX + name].fillna("").to_numpy(np.str_) for name in GROUPS if PREFIX + name in table.columns},
     )
+
+
+def _patients(table: pd.DataFrame) -> NDArray[np.int64]:
+    """Number the patients; an image without one stands for itself."""
+    names = table["patient"].astype(object).where(table["patient"].notna(), "\0" + table["image_id"].astype(object))
+    return pd.factorize(names)[0].astype(np.int64)
+
+
+def check_table(table: pd.DataFrame) -> None:
+    """Hold a scores table against its schema, ``bench/results/schemas/scores.schema.json``.
+
+    Raises:
+        RecordError: a column is missing or unknown, a role or label that does not exist, an id that occurs twice, or a
+            score that is missing or not finite.
+
+    """
+    if missing := [name for name in COLUMNS if name not in table.columns]:
+        raise RecordError(f"the scores have no column {', '.join(missing)}")
+    if extra := sorted(set(table.columns) - {*COLUMNS, *(PREFIX + name for name in GROUPS)}):
+        raise RecordError(f"the scores have columns that no schema knows: {', '.join(map(repr, extra))}")
+    if twice := sorted(table["image_id"][table["image_id"].duplicated()].astype(str).unique()):
+        raise RecordError(f"the scores name an image twice: {', '.join(twice[:5])}")
+    if table["image_id"].isna().any():
+        raise RecordError("the scores name an image without an id")
+    if not table["role"].isin(["tune", "test"]).all():
+        raise RecordError("the scores have a role other than tune and test")
+    if not table["label"].isin([0, 1]).all() or (table["role"].eq("tune") & table["label"].ne(0)).any():
+        raise RecordError("the scores have a label other than 0 and 1, or a held-out image that is not normal")
+    if table["score"].dtype != np.float64:
+        raise RecordError(f"the scores are {table['score'].dtype}, not float64")
+    if bad := int((~np.isfinite(table["score"])).sum()):
+        raise RecordError(f"the scores are not all finite: {bad} of {len(table)} are missing, NaN or infinite")
 
 
 def read_scores(path: Path, expected_sha256: str) -> Scores:

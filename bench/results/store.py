@@ -96,8 +96,8 @@ class Store:
                 path.unlink(missing_ok=True)
         return record
 
-    def relabel(self, record: Record) -> None:
-        """Replace a finished record by one that differs in the name of its variant alone."""
+    def replace(self, record: Record) -> None:
+        """Replace a finished record by one with the same files: under another label, or with new metrics."""
         write_atomically(self.folder_of(record) / RECORD, record.to_json())
 
     def write_manifest(self, manifest: Manifest) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.contracts import MetricSpec
 from bench.data.variants import describe as describe_protocol
 from bench.results.record import CostPart, DetectorPart, MetricPart, Record, TaskPart
-from bench.results.scores import scores_table, split_scores, to_parquet
+from bench.results.scores import sample_of, scores_table, split_scores, to_parquet
 from bench.results.store import SCORES
 from bench.run.environment import describe_environment, redact
 from bench.run.evaluate import evaluate, evaluate_plugins
@@ -45,9 +45,9 @@ def make_record(
     scored = cell.task.manifest.of_role("tune", "test")
     if outcome.scores is not None:
         table = scores_table(scored, outcome.scores)
-        scores = split_scores(table)
-        offered, failed = evaluate_plugins(scores, metrics)
-        computed = {**evaluate(scores), **offered}
+        sample = sample_of([split_scores(table)])
+        offered, failed = evaluate_plugins(sample, metrics)
+        computed = {**evaluate(sample), **offered}
         files = {SCORES: to_parquet(table)}
         reason = "; ".join(f"metric '{name}' failed: {describe(error)}" for name, error in failed.items())
     record = Record(
@@ -94,6 +94,7 @@ def _detector_part(cell: Cell, source_digest: str) -> DetectorPart:
         distribution_version=plugin.version,
         source_digest=source_digest,
         pretrained=variant.provenance.pretrained,
+        stochastic=variant.spec.stochastic,
     )
 
 

@@ -162,7 +162,7 @@ class _Run:
         if found.detector.variant != cell.variant.name:  # run before under another label: the latest one counts
             named = found.detector.model_copy(update={"variant": cell.variant.name})
             record = found.model_copy(update={"detector": named})
-            self.store.relabel(record)
+            self.store.replace(record)
         self.records.append(record)
         self.watch(CellFinished(cell, record, self.store.folder_of(record), reused=True))
         return True

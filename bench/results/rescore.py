@@ -1,0 +1,43 @@
+"""Metrics of records computed again from their scores: a newer bench has more of them, a plugin was installed later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.contracts import MetricSpec
+from bench.errors import RecordError
+from bench.results.scores import read_scores, sample_of
+from bench.results.store import SCORES, Store
+from bench.run.evaluate import evaluate, evaluate_plugins
+
+
+def rescore(store: Store, offered: Sequence[MetricSpec]) -> tuple[int, int]:
+    """Replace the metrics of every finished record; those of plugins that are not installed stay as they are.
+
+    Args:
+        store: the records.
+        offered: metrics of installed plugins.
+
+    Returns:
+        how many records have changed, and how many there are.
+
+    Raises:
+        RecordError: scores that are missing or are not those of their record; nothing after it was touched.
+        StorageError: the folder cannot be written.
+
+    """
+    changed = count = 0
+    for folder, record in store.records():
+        if record.status != "ok":
+            continue
+        count += 1
+        listed = {file.path: file.sha256 for file in record.files}
+        if SCORES not in listed:
+            raise RecordError(f"{folder}: the record lists no {SCORES}")
+        sample = sample_of([read_scores(folder / SCORES, listed[SCORES])])
+        others, _ = evaluate_plugins(sample, offered)
+        metrics = {**record.metrics, **evaluate(sample), **others}
+        if metrics != record.metrics:
+            store.replace(record.model_copy(update={"metrics": metrics}))
+            changed += 1
+    return changed, count

@@ -1,0 +1,266 @@
+"""Whether records say what their files say: hashes, images against the manifest, every metric computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.contracts import MetricSpec
+from bench.data.manifest import count_roles, manifest_sha256
+from bench.errors import RecordError
+from bench.metrics import Sample, auroc_over_seeds, values
+from bench.metrics.image import CLOSED_FORM
+from bench.results.checksums import check_listed
+from bench.results.record import MetricPart, Record, TaskPart, read_record
+from bench.results.scores import check_table, read_table, sample_of, split_scores
+from bench.results.store import RECORD, SCORES
+from bench.run.evaluate import evaluate, evaluate_plugins
+
+TOLERANCE = 1e-9
+MONTE_CARLO = 0.1
+"""Of an interval's width: four standard errors of the difference of two percentiles of 2,000 resamples each."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A cell as it was found, and what is wrong with it."""
+
+    folder: Path
+    record: Record | None
+    files: dict[str, bytes]
+    manifest: bytes
+    problems: tuple[str, ...]
+
+
+class Verifier:
+    """Verifies cells, reading each manifest once."""
+
+    def __init__(self, metrics: Sequence[MetricSpec] = (), deep: bool = False) -> None:
+        """Say how.
+
+        Args:
+            metrics: third-party metrics that are installed.
+            deep: compute the bootstrap intervals again too.
+
+        """
+        self.metrics, self.deep = metrics, deep
+        self._manifests: dict[Path, _Listed] = {}
+
+    def verify(self, folder: Path) -> Verified:
+        """Verify ``…/runs/<task>/<detector>/<cell>``; whatever is wrong becomes a problem, never an exception."""
+        folder = folder.resolve()
+        try:
+            record = read_record(folder / RECORD)
+        except RecordError as error:
+            return Verified(folder, None, {}, b"", (str(error),))
+        try:
+            listed = self._manifest(folder, record)
+            if record.status != "ok":
+                return Verified(folder, record, {}, listed.content, ())
+            files, problems = _files(folder, record)
+            if not problems:
+                problems = self._content(folder, record, files, listed)
+        except RecordError as error:
+            return Verified(folder, record, {}, b"", (str(error),))
+        return Verified(folder, record, files, listed.content, tuple(problems))
+
+    def _manifest(self, folder: Path, record: Record) -> _Listed:
+        path = folder.parents[3] / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"
+        if path not in self._manifests:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise RecordError(f"cannot read the manifest of {folder.name}: {path}: {error.strerror}") from error
+            self._manifests[path] = _Listed(content, read_table(content, f"the manifest of {folder}"))
+        return self._manifests[path]
+
+    def _content(self, folder: Path, record: Record, files: dict[str, bytes], listed: _Listed) -> list[str]:
+        table = read_table(files[SCORES], str(folder / SCORES))
+        if problems := listed.problems(record.task) or listed.against(table):
+            return problems
+        sample = sample_of([split_scores(table)])
+        points = {name: float(of.mean()) for name, of in values(sample).items()}
+        return self._built_in(record, sample, points) + self._others(record, sample, points.keys())
+
+    def _built_in(self, record: Record, sample: Sample, points: Mapping[str, float]) -> list[str]:
+        """Values and closed-form intervals exactly; bootstraps, if asked for, within their Monte-Carlo error."""
+        problems = [
+            f"metric '{name}' is missing: run bench score --write" for name in points if name not in record.metrics
+        ]
+        problems += [
+            text
+            for name, value in points.items()
+            if name in record.metrics and (text := _value(name, record.metrics[name], value))
+        ]
+        for name in CLOSED_FORM:
+            if name in record.metrics:
+                problems += _ends(
+                    name, record.metrics[name], MetricPart(**auroc_over_seeds(sample)._asdict()), TOLERANCE
+                )
+        if self.deep and not problems:
+            again = evaluate(sample)
+            problems += [text for name, now in again.items() for text in _bootstrap(name, record.metrics[name], now)]
+        return problems
+
+    def _others(self, record: Record, sample: Sample, own: Collection[str]) -> list[str]:
+        """Metrics of plugins: their values, and with ``deep`` their intervals."""
+        names = {spec.name for spec in self.metrics}
+        problems = [
+            f"metric '{name}' cannot be recomputed: install the plugin that offers it"
+            for name in record.metrics
+            if name not in own and name not in names
+        ]
+        for spec in self.metrics:
+            if (stated := record.metrics.get(spec.name)) is None:
+                continue
+            try:
+                value = float(spec.compute(sample.labels, sample.scores[0], sample.tune[0]))
+            except (Exception, SystemExit) as error:
+                problems.append(f"metric '{spec.name}' failed: {type(error).__name__}: {error}")
+                continue
+            if text := _value(spec.name, stated, value):
+                problems.append(text)
+            elif self.deep:
+                again, _ = evaluate_plugins(sample, [spec])
+                problems += _bootstrap(spec.name, stated, again[spec.name]) if again else []
+        return problems
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A manifest, prepared once for all cells that were made with it."""
+
+    content: bytes
+    table: pd.DataFrame
+
+    @cached_property
+    def rows(self) -> list[tuple[str, str | None, str, int, str, str | None]]:
+        """Id, patient, role, label, category and mask of each image."""
+        columns = ["id", "patient", "role", "label", "category", "mask"]
+        if missing := [name for name in columns if name not in self.table.columns]:
+            raise RecordError(f"the manifest has no column {', '.join(missing)}")
+        plain = self.table[columns].astype(object)
+        return list(plain.where(plain.notna(), None).itertuples(index=False, name=None))
+
+    @cached_property
+    def digests(self) -> dict[tuple[str, str], str]:
+        """Filled by :meth:`problems`."""
+        return {}
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by role and label."""
+        return count_roles((role, label) for _, _, role, label, _, _ in self.rows)
+
+    @cached_property
+    def wanted(self) -> dict[str, tuple[str, str, int, str]]:
+        """What the scores must say of each tune and test image: role, category, label and patient."""
+        return {
+            image: (role, category, label, patient or "")
+            for image, patient, role, label, category, _ in self.rows
+            if role in ("tune", "test")
+        }
+
+    def problems(self, task: TaskPart) -> list[str]:
+        """The manifest must have the hash that stands for it, and the counts that the record states."""
+        key = (task.name, task.version)
+        if key not in self.digests:
+            self.digests[key] = manifest_sha256(*key, self.rows)
+        found = []
+        if self.digests[key] != task.manifest_sha256:
+            found.append("the manifest is not the one that the record was made with (its hash differs)")
+        if self.counts != task.counts:
+            found.append("the record's counts of images are not those of its manifest")
+        return found
+
+    def against(self, scores: pd.DataFrame) -> list[str]:
+        """Every tune and test image scored once, under the label that the manifest gives it."""
+        check_table(scores)
+        given = dict(
+            zip(
+                scores["image_id"].tolist(),
+                zip(
+                    *(scores[name].fillna("").tolist() for name in ("role", "category")),
+                    scores["label"].tolist(),
+                    scores["patient"].fillna("").tolist(),
+                    strict=True,
+                ),
+                strict=True,
+            )
+        )
+        if given == self.wanted:
+            return []
+        extra, missing = sorted(given.keys() - self.wanted), sorted(self.wanted.keys() - given)
+        if extra or missing:
+            few = ", ".join([*(f"+{name}" for name in extra[:3]), *(f"-{name}" for name in missing[:3])])
+            return [f"{SCORES} has {len(extra)} images that the manifest lacks, and lacks {len(missing)}: {few}"]
+        columns = ("role", "category", "label", "patient")
+        wrong = {
+            c
+            for name, told in given.items()
+            for c, a, b in zip(columns, told, self.wanted[name], strict=True)
+            if a != b
+        }
+        return [f"{SCORES} and the manifest disagree on '{column}'" for column in sorted(wrong)]
+
+
+def verify_results(root: Path, metrics: Sequence[MetricSpec] = (), deep: bool = False) -> tuple[int, list[str]]:
+    """Verify every record below a folder of results, and its list of checksums where there is one.
+
+    Returns:
+        how many records there are, and every problem with the place that it is at.
+
+    """
+    verifier = Verifier(metrics, deep)
+    folders = sorted(path.parent for path in root.glob(f"runs/*/*/*/{RECORD}"))
+    problems = check_listed(root)
+    for folder in folders:
+        found = verifier.verify(folder)
+        place = folder.relative_to(root)
+        problems += [f"{place}: {problem}" for problem in found.problems]
+    return len(folders), problems
+
+
+def _files(folder: Path, record: Record) -> tuple[dict[str, bytes], list[str]]:
+    problems, files = [], {}
+    for file in record.files:
+        if Path(file.path).name != file.path:
+            raise RecordError(f"the record names a file outside its folder: {file.path}")
+        content = (folder / file.path).read_bytes() if (folder / file.path).is_file() else b""
+        if sha256(content).hexdigest() != file.sha256:
+            problems.append(f"{file.path} is missing or is not the file that the record was made with")
+        files[file.path] = content
+    if SCORES not in files:
+        problems.append(f"the record lists no {SCORES}")
+    if folder.name != record.cell:
+        problems.append(f"the record is of cell {record.cell}, and lies in a folder of another name")
+    return files, problems
+
+
+def _value(name: str, stated: MetricPart, value: float) -> str:
+    if abs(stated.value - value) <= TOLERANCE and stated.low - TOLERANCE <= value <= stated.high + TOLERANCE:
+        return ""
+    return (
+        f"{name}.value is {stated.value!r} [{stated.low!r}, {stated.high!r}] in the record, {value!r} from its scores"
+    )
+
+
+def _ends(name: str, stated: MetricPart, now: MetricPart, tolerance: float) -> list[str]:
+    problems = [
+        f"{name}.{end} is {getattr(stated, end)!r} in the record, {getattr(now, end)!r} from its scores"
+        for end in ("low", "high")
+        if not np.isclose(getattr(stated, end), getattr(now, end), rtol=0, atol=tolerance)
+    ]
+    if stated.method != now.method:
+        problems.append(f"{name}.method is {stated.method!r} in the record, {now.method!r} now")
+    return problems
+
+
+def _bootstrap(name: str, stated: MetricPart, now: MetricPart) -> list[str]:
+    return _ends(name, stated, now, max(MONTE_CARLO * (now.high - now.low), TOLERANCE))
