@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bench.cli.options import JsonOption, split_names
-from bench.errors import UsageError
+from bench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bench.report.rows import Row
@@ -62,6 +62,9 @@ def _rows(results: Path, names: list[str] | None, tasks: list[str] | None) -> li
     if not results.is_dir():
         raise UsageError(f"{results} is not a folder")
     rows = [row for row in published_rows(results, names) if tasks is None or row.task.name in tasks]
+    for name in names or ():
+        if not any(row.name == name for row in rows):
+            raise UnknownNameError("row", name, {row.name for row in published_rows(results)})
     if missing := set(tasks or []) - {row.task.name for row in rows}:
         raise UsageError(f"no record of task {', '.join(sorted(missing))} in {results} fits")
     return rows

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from bench.metrics import Interval
     from bench.report.rows import Row
 
-SHOWN = "auroc,average_precision,partial_auroc_at_10_fpr,tune_sensitivity_at_95_specificity,tune_specificity_at_95_specificity"
+SHOWN = (
+    "auroc,average_precision,partial_auroc_at_10_fpr,"
+    "tune_sensitivity_at_95_specificity,tune_specificity_at_95_specificity"
+)
 
 
 def score(

@@ -37,8 +37,8 @@ def across_tasks(areas: NDArray[np.float64]) -> Across:
     Raises:
         ValueError: fewer of either, or a value that is not finite.
 
-    Source: Demšar, Journal of Machine Learning Research 2006, "Statistical comparisons of classifiers over multiple data
-    sets", section 3.2.
+    Source: Demšar, Journal of Machine Learning Research 2006, "Statistical comparisons of classifiers over multiple
+    data sets", section 3.2.
 
     """
     tasks, detectors = areas.shape

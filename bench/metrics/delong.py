@@ -36,8 +36,7 @@ def delong(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = No
 
     """
     positive, values = checked(labels, scores, ndim=2)
-    v10, v01 = _placements(positive, values)
-    areas = v10.mean(axis=1)
+    areas, v10, v01 = _placements(positive, values)
     codes = None if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
     first, units, found = _sums(v10 - areas[:, None], None if codes is None else codes[positive], codes)
     second, others, also = _sums(v01 - areas[:, None], None if codes is None else codes[~positive], codes)
@@ -54,10 +53,10 @@ def delong(labels: ArrayLike, scores: ArrayLike, clusters: ArrayLike | None = No
     return areas, covariance
 
 
-def _placements(positive: NDArray[np.bool_], values: Floats) -> tuple[Floats, Floats]:
-    """V10 (k, anomalous) and V01 (k, normal), each from one sort of its row."""
+def _placements(positive: NDArray[np.bool_], values: Floats) -> tuple[Floats, Floats, Floats]:
+    """AUROCs (k,), V10 (k, anomalous) and V01 (k, normal), each from one sort of its row."""
     anomalous, normal = int(np.count_nonzero(positive)), int(np.count_nonzero(~positive))
-    v10, v01 = np.empty((len(values), anomalous)), np.empty((len(values), normal))
+    areas, v10, v01 = np.empty(len(values)), np.empty((len(values), anomalous)), np.empty((len(values), normal))
     for row, one in enumerate(values):
         order = np.argsort(one)
         ordered, hits = one[order], positive[order]
@@ -68,9 +67,11 @@ def _placements(positive: NDArray[np.bool_], values: Floats) -> tuple[Floats, Fl
         place = np.empty(len(one), np.int64)
         place[order] = group
         # Ties count half: the images of the other class below, and half of those beside.
-        v10[row] = ((np.cumsum(others) - others / 2) / normal)[place[positive]]
+        below = (np.cumsum(others) - others / 2)[place[positive]]
+        areas[row] = below.sum() / (anomalous * normal)  # halves add up exactly
+        v10[row] = below / normal
         v01[row] = (1 - (np.cumsum(tied) - tied / 2) / anomalous)[place[~positive]]
-    return v10, v01
+    return areas, v10, v01
 
 
 def _sums(centred: Floats, own: NDArray[np.int64] | None, every: NDArray[np.int64] | None) -> tuple[Floats, int, int]:

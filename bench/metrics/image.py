@@ -27,7 +27,7 @@ class ImageMetric:
         statistic: of true and false positives at every threshold; None for an operating point.
         specificity: that the threshold from held-out normals promises, for an operating point.
         judge: what that operating point achieves.
-        limits: least and greatest value.
+        shift: is taken off the share, in [0, 1], that statistic or judge give.
 
     """
 
@@ -36,11 +36,7 @@ class ImageMetric:
     statistic: Statistic | None = None
     specificity: float | None = None
     judge: OperatingStatistic | None = None
-    limits: tuple[float, float] = (0.0, 1.0)
-
-
-def _promised(share: float, point: operating.Operating) -> Floats:
-    return operating.false_alarm_rate(point) - (1 - share)
+    shift: float = 0.0
 
 
 def _fpr(tp: ranking.Counts, fp: ranking.Counts, sensitivity: float) -> Floats:
@@ -57,8 +53,8 @@ def operating_metrics(specificity: float) -> dict[str, ImageMetric]:
     mark = f"{100 * specificity:g}".replace(".", "_")
     promise = f"at the threshold that {100 * specificity:g} % of held-out normals do not exceed"
 
-    def metric(what: str, judge: OperatingStatistic, up: bool | None = True, low: float = 0.0) -> ImageMetric:
-        return ImageMetric(f"{what} {promise}", up, None, specificity, judge, (low, 1.0))
+    def metric(what: str, judge: OperatingStatistic, up: bool | None = True, shift: float = 0.0) -> ImageMetric:
+        return ImageMetric(f"{what} {promise}", up, None, specificity, judge, shift)
 
     return {
         f"tune_sensitivity_at_{mark}_specificity": metric("sensitivity", operating.sensitivity),
@@ -69,9 +65,9 @@ def operating_metrics(specificity: float) -> dict[str, ImageMetric]:
         ),
         f"false_alarm_gap_at_{mark}_specificity": metric(
             "false-alarm rate achieved less the one promised, 0 is calibrated",
-            partial(_promised, specificity),
+            operating.false_alarm_rate,
             None,
-            -1.0,
+            1 - specificity,
         ),
     }
 
@@ -133,7 +129,7 @@ def values(sample: Sample, metrics: Mapping[str, ImageMetric] = IMAGE_METRICS) -
                 if share not in points:
                     points[share] = operating.operating_point(scores, tune, everyone, tp, fp, share)
                 of_seed.append(metric.judge(points[share])[0])
-    return {name: np.array(of_seed) for name, of_seed in found.items()}
+    return {name: np.array(of_seed) - metrics[name].shift for name, of_seed in found.items()}
 
 
 def measure(
@@ -161,9 +157,16 @@ def measure(
     return {
         name: auroc_over_seeds(sample, level)
         if name in CLOSED_FORM
-        else bootstrap_interval(points[name], means[name], sample, metrics[name].limits, level)
+        else _shifted(points[name], means[name], sample, metrics[name].shift, level)
         for name in points
     }
+
+
+def _shifted(points: Floats, means: Floats, sample: Sample, shift: float, level: float) -> Interval:
+    found = bootstrap_interval(points + shift, means, sample, share=True, level=level)
+    if shift == 0:
+        return found
+    return Interval(float(points.mean()), found.low - shift, found.high - shift, found.method)
 
 
 def measure_other(
@@ -191,7 +194,7 @@ def measure_other(
     labels = sample.labels.astype(np.int8)
     points = np.array([float(compute(labels, *pair)) for pair in zip(sample.scores, sample.tune, strict=True)])
     means = resampled_metric(compute, sample, resamples, seed)
-    return bootstrap_interval(points, means, sample, level=level)
+    return bootstrap_interval(points, means, sample, share=False, level=level)
 
 
 def _possible(sample: Sample, metrics: Mapping[str, ImageMetric]) -> list[str]:

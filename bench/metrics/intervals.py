@@ -80,7 +80,7 @@ def bootstrap_interval(
     points: Floats,
     resampled: Floats,
     sample: Sample,
-    limits: tuple[float, float] = (-math.inf, math.inf),
+    share: bool,
     level: float = 0.95,
 ) -> Interval:
     """Percentile interval of a mean over seeds, stretched to the value where the percentiles miss it.
@@ -91,7 +91,7 @@ def bootstrap_interval(
         points: float64 (seeds,), the metric of each seed.
         resampled: float64 (resamples,), the mean over the seeds on each resample.
         sample: what they were computed from.
-        limits: least and greatest value that the metric can have.
+        share: whether the metric lies in [0, 1], so that the module's rules for 0 and 1 hold.
         level: in (0, 1).
 
     Raises:
@@ -106,7 +106,7 @@ def bootstrap_interval(
     value = float(points.mean())
     if not (math.isfinite(value) and np.isfinite(resampled).all()):
         raise ValueError("the metric is not finite on these scores or on a resample of them")
-    known = without_spread(value, sample, level) if limits == (0.0, 1.0) else None
+    known = without_spread(value, sample, level) if share else None
     if known and 0 < value < 1:
         return known
     low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
@@ -115,7 +115,7 @@ def bootstrap_interval(
         return known._replace(low=min(low, known.low), high=max(high, known.high))
     name = f"percentile bootstrap by {'image' if sample.clusters is None else 'patient'}, {len(resampled)} resamples"
     added, spread = seed_variance(points), float(np.var(resampled, ddof=1))
-    if len(points) == 1 or added == 0:
+    if added == 0:
         return Interval(value, low, high, name)
     reach = quantile(level, spread, added, len(points))
     if np.ptp(resampled) < 1e-12:  # nothing to stretch
@@ -124,7 +124,7 @@ def bootstrap_interval(
         factor = reach / quantile(level, 1.0, 0.0, 1) * math.sqrt((spread + added) / spread)
         low, high = value - (value - low) * factor, value + (high - value) * factor
         name += ", widened by seed variance"
-    return Interval(value, max(low, limits[0]), min(high, limits[1]), name)
+    return Interval(value, max(low, 0.0), min(high, 1.0), name) if share else Interval(value, low, high, name)
 
 
 def without_spread(value: float, sample: Sample, level: float) -> Interval | None:

@@ -112,8 +112,8 @@ def across(editions: Sequence[tuple[TaskPart, Sequence[Row]]]) -> Overall:
     shared = set.intersection(*({row.name for row in rows} for rows in counted.values())) if counted else set()
     if len(tasks) < 2 or len(shared) < 3:
         reason = (
-            f"{len(tasks)} task(s) of real images with their official protocol, {len(shared)} detectors on all of them: "
-            "ranks across tasks need 2 tasks and 3 detectors"
+            f"{len(tasks)} task(s) of real images with their official protocol, {len(shared)} detectors on all of "
+            "them; ranks across tasks need 2 tasks and 3 detectors"
         )
         return Overall((), tasks, None, reason)
     areas = {name: [next(r for r in rows if r.name == name) for rows in counted.values()] for name in shared}

@@ -31,7 +31,7 @@ def print_metrics(rows: Sequence[Row], found: Sequence[Mapping[str, Interval]], 
 
 
 def print_subgroups(found: Sequence[tuple[Row, Sequence[Subgroup]]], by: str) -> None:
-    """Print one table a task: a line for each subgroup and detector, with its counts and a warning where it is small."""
+    """Print one table a task: a line for each subgroup and detector, with counts and a warning where it is small."""
     parts = {id(row): of for row, of in found}
     console = Console(soft_wrap=False)
     for task, own in by_edition([row for row, _ in found]):

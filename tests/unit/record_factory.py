@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.data.manifest import Entry
+from bench.data.manifest import Entry, Manifest, manifest_sha256
 from bench.results.record import CostPart, DetectorPart, EnvironmentPart, Record, TaskPart
-from bench.results.scores import scores_table, split_scores, to_parquet
+from bench.results.scores import sample_of, scores_table, split_scores, to_parquet
 from bench.results.store import SCORES, Store
 from bench.run.evaluate import evaluate
 
@@ -28,16 +28,27 @@ def entries(n: int = N) -> list[Entry]:
     return sorted(made, key=lambda entry: entry.id)
 
 
+def toy_manifest(task: str) -> Manifest:
+    """The manifest of all records here: what is scored, and nine images to learn from."""
+    fit = [Entry(f"{number:016x}", Path("nowhere"), None, "fit", 0, "X", None, None) for number in range(9)]
+    every = tuple(sorted([*entries(), *fit], key=lambda entry: entry.id))
+    digest = manifest_sha256(task, "1", ((e.id, e.patient, e.role, e.label, e.category, e.mask) for e in every))
+    return Manifest(task, "1", "patient", "toy", digest, every)
+
+
 def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
     """Write a finished (or, with ``status=``, another) record into a store and return it."""
     given = entries()
     rng = np.random.default_rng([seed, len(changes.get("detector", "toy"))])
-    scores = np.array([entry.label for entry in given]) * changes.pop("gap", 1.0) + rng.normal(size=len(given))
+    spread = rng.normal(size=len(given)).round(changes.pop("digits", 9))
+    scores = np.array([entry.label for entry in given]) * changes.pop("gap", 1.0) + spread
     table = scores_table(given, scores)
     status = changes.pop("status", "ok")
     name, version = changes.pop("detector", "toy"), changes.pop("version", "1")
     variant, task = changes.pop("variant", "default"), changes.pop("task", "chest-xray")
     cell = sha256(f"{task}{name}{version}{variant}{seed}".encode()).hexdigest()[:16]
+    manifest = toy_manifest(task)
+    store.write_manifest(manifest)
     record = Record(
         schema=1,
         cell=cell,
@@ -47,11 +58,12 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
         task=TaskPart(
             name=task,
             version="1",
-            edition="toy",
-            manifest_sha256="0" * 64,
+            edition=manifest.edition,
+            manifest_sha256=manifest.sha256,
             grouping="patient",
-            synthetic=False,
-            counts={"fit": {"normal": 9, "anomalous": 0}, "test": {"normal": N // 2, "anomalous": N // 2}},
+            synthetic=changes.pop("synthetic", False),
+            private=changes.pop("private", False),
+            counts=manifest.counts(),
         ),
         detector=DetectorPart(
             name=name,
@@ -63,9 +75,10 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
             distribution_version="1",
             source_digest="s",
             pretrained=changes.pop("pretrained", []),
+            stochastic=changes.pop("stochastic", True),
         ),
         seed=seed,
-        metrics=evaluate(split_scores(table)) if status == "ok" else {},
+        metrics=evaluate(sample_of([split_scores(table)])) if status == "ok" else {},
         files=[],
         cost=CostPart(fit_seconds=10.0 + seed, score_seconds=1.0, images_per_second=44.0, device="cpu"),
         environment=EnvironmentPart(

@@ -5,6 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bench.metrics import Sample
+
 # A busy machine is no defect: no deadlines.
 many = settings(deadline=None)
 few = settings(max_examples=30, deadline=None)
@@ -29,3 +31,19 @@ def gaussian(anomalous, normal, shift, seeds=1, seed=0):
     labels = np.repeat(np.array([1, 0], dtype=np.int8), [anomalous, normal])
     scores = random.normal(size=len(labels)) + shift * labels
     return labels, scores + 0.5 * random.normal(size=(seeds, len(labels)))
+
+
+def sample(labels, scores, tune=None, clusters=None, tune_clusters=None):
+    """A Sample of one score (n,) or of several seeds' (seeds, n); without held-out normals unless given."""
+    scores = np.atleast_2d(np.asarray(scores, float))
+    tune = np.empty((len(scores), 0)) if tune is None else np.atleast_2d(np.asarray(tune, float))
+    return Sample(np.asarray(labels, np.int8), scores, tune, clusters, tune_clusters)
+
+
+def every_threshold(labels, scores):
+    """False-positive and true-positive rate of each threshold, from the definition."""
+    points = []
+    for threshold in [np.inf, *sorted(set(scores), reverse=True)]:
+        called = scores >= threshold
+        points.append((float(np.mean(called[labels == 0])), float(np.mean(called[labels == 1]))))
+    return points

@@ -4,28 +4,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_strategies import few, gaussian, many, rankings
+from metrics_strategies import few, gaussian, many, rankings, sample
 from scipy.special import expit, logit
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.metrics import (
-    auroc,
-    auroc_interval,
-    auroc_over_seeds,
-    average_precision,
-    average_precision_interval,
-    average_precision_over_seeds,
-    bootstrap_interval,
-    delong,
-    sensitivity_at_specificity,
-    sensitivity_interval,
-    sensitivity_over_seeds,
-)
-from bench.metrics.bootstrap import draws
+from bench.metrics import IMAGE_METRICS, auroc, auroc_interval, auroc_over_seeds, delong, measure, measure_other, values
+from bench.metrics.bootstrap import resampled_auroc, resampled_metric
+from bench.metrics.intervals import bootstrap_interval
 
-sensitivity_95 = partial(sensitivity_interval, specificity=0.95)
-sensitivities_95 = partial(sensitivity_over_seeds, specificity=0.95)
+RESAMPLES = 300
+PUBLISHED = (0.5459364632634675, 0.38861194072095157, 0.7204698588374138)
+
+
+def interval(name, labels, scores, **options):
+    """One built-in metric of one or several seeds, with its interval."""
+    given = sample(labels, scores)
+    return measure(given, {name: IMAGE_METRICS[name]}, **{"resamples": RESAMPLES, **options})[name]
+
+
+area = partial(interval, "auroc")
+precision = partial(interval, "average_precision")
+sensitivity = partial(interval, "sensitivity_at_95_specificity")
+RANKING = {name: metric for name, metric in IMAGE_METRICS.items() if metric.statistic}
 
 
 @many
@@ -78,124 +79,99 @@ def test_perfect_separation_is_clopper_pearson_on_the_smaller_class(anomalous, n
     exact = binomtest(smaller, smaller).proportion_ci(level, method="exact")
     labels = np.repeat([1, 0], [anomalous, normal])
     scores = np.linspace(1, 0, anomalous + normal)
-    for interval in (auroc_interval, average_precision_interval, sensitivity_95):
-        found = interval(labels, scores, level=level)
+    for of in (area, precision, sensitivity):
+        found = of(labels, scores, level=level)
         assert (found.value, found.high, found.method) == (1.0, 1.0, "Clopper-Pearson on the smaller class")
         assert found.low == pytest.approx(exact.low, abs=1e-12)
-    for interval in (auroc_interval, sensitivity_95):
-        found = interval(labels, -scores, level=level)
+    for of in (area, sensitivity):
+        found = of(labels, -scores, level=level)
         assert (found.value, found.low, found.method) == (0.0, 0.0, "Clopper-Pearson on the smaller class")
         assert found.high == pytest.approx(1 - exact.low, abs=1e-12)
+
+
+def test_perfect_separation_of_patients_counts_patients():
+    labels, clusters = np.repeat([1, 0], [30, 60]), np.arange(90) // 3
+    found = auroc_over_seeds(sample(labels, np.linspace(1, 0, 90), clusters=clusters))
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
 
 
 def test_at_the_edge_the_wider_of_clopper_pearson_and_bootstrap_is_taken():
     # One of 20 normal images outscores half of the 200 anomalous ones; drawn twice, it costs their sensitivity.
     labels = np.repeat([1, 0], [200, 20])
     scores = np.concatenate([np.full(100, 3.0), np.full(100, 1.0), [2.0], np.zeros(19)])
-    found = sensitivity_interval(labels, scores, 0.95)
+    found = sensitivity(labels, scores)
     assert found.value == 1.0 and found.high == 1.0
     assert 0.4 < found.low < 0.6 < 0.025 ** (1 / 20)
 
 
-@pytest.mark.parametrize(
-    ("interval", "value"), [(auroc_interval, 0.5), (average_precision_interval, 0.4), (sensitivity_95, 0)]
-)
-def test_constant_scores_rank_nothing_and_say_so(interval, value):
-    found = interval([1, 0, 0, 1, 0], np.full(5, 3.0))
-    assert found == (value, value, value, "no ranking: constant scores")
+@pytest.mark.parametrize(("of", "value"), [(area, 0.5), (precision, 0.4), (sensitivity, 0)])
+def test_constant_scores_rank_nothing_and_say_so(of, value):
+    assert of([1, 0, 0, 1, 0], np.full(5, 3.0)) == (value, value, value, "no ranking: constant scores")
 
 
-@pytest.mark.parametrize("interval", [auroc_interval, average_precision_interval, sensitivity_95])
-def test_a_class_of_one_image_leaves_everything_open(interval):
-    # The anomalous image ties with the highest of ten normal ones except for the sensitivity, which is 0 or 1 then.
-    found = interval([1] + [0] * 10, [5.0, *range(6), *range(4, 8)])
-    if interval is sensitivity_95:
-        assert found == (0.0, 0.0, 0.975, "Clopper-Pearson on the smaller class")
-    else:
-        assert 0 < found.value < 1
-        assert found[1:] == (0.0, 1.0, "unknown: a class of one image")
+def test_a_class_of_one_image_or_patient_leaves_everything_open():
+    labels, scores = [1] + [0] * 10, [5.0, *range(6), *range(4, 8)]
+    for of in (area, precision):
+        assert of(labels, scores)[1:] == (0.0, 1.0, "unknown: a class of one image")
+    assert sensitivity(labels, scores) == (0.0, 0.0, 0.975, "Clopper-Pearson on the smaller class")
+    one = sample([1, 1, 0, 0, 0], [1.0, 3.0, 2.0, 0.0, 1.5], clusters=np.array([1, 1, 2, 3, 4]))
+    assert auroc_over_seeds(one)[1:] == (0.0, 1.0, "unknown: a class of one patient")
 
 
 @few
-@given(rankings())
-def test_every_interval_holds_its_value_and_stays_within_0_and_1(ranking):
-    labels, (scores,) = ranking
-    for interval in (auroc_interval, average_precision_interval, sensitivity_95):
-        found = interval(labels, scores)
-        assert 0 <= found.low <= found.value <= found.high <= 1
-    assert auroc_interval(labels, scores).value == auroc(labels, scores)
-    assert average_precision_interval(labels, scores).value == average_precision(labels, scores)
-    assert sensitivity_95(labels, scores).value == sensitivity_at_specificity(labels, scores, 0.95)
-
-
-@few
-@given(rankings(seeds=3))
-def test_every_interval_over_seeds_holds_its_value_and_stays_within_0_and_1(ranking):
+@given(rankings(seeds=3), st.integers(1, 3), st.booleans())
+def test_every_interval_holds_its_value_and_stays_within_0_and_1(ranking, seeds, patients):
     labels, scores = ranking
-    for interval in (auroc_over_seeds, average_precision_over_seeds, sensitivities_95):
-        found = interval(labels, scores)
-        assert 0 <= found.low <= found.value <= found.high <= 1
-    assert auroc_over_seeds(labels, scores).value == pytest.approx(np.mean([auroc(labels, one) for one in scores]))
-
-
-def test_fast_intervals_are_the_generic_bootstrap():
-    labels, (scores,) = gaussian(40, 60, 1.0)
-    found = average_precision_interval(labels, scores, resamples=200, seed=5)
-    generic = bootstrap_interval(average_precision, labels, scores, resamples=200, seed=5)
-    assert found[:3] == pytest.approx(generic[:3], abs=1e-12)
-    assert found.method == generic.method == "stratified percentile bootstrap, 200 resamples"
-
-    metric = partial(sensitivity_at_specificity, specificity=0.9)
-    found = sensitivity_interval(labels, scores, 0.9, level=0.8, resamples=200)
-    assert found == bootstrap_interval(metric, labels, scores, level=0.8, resamples=200)
+    clusters = np.arange(len(labels)) // 2 if patients else None
+    given = sample(labels, scores[:seeds], clusters=clusters)
+    points = values(given)
+    for name, found in measure(given, RANKING, resamples=50).items():
+        assert 0 <= found.low <= found.value <= found.high <= 1, name
+        assert found.value == pytest.approx(points[name].mean(), abs=1e-12)
+    assert points["auroc"].tolist() == [auroc(labels, one) for one in scores[:seeds]]
 
 
 def test_bootstrap_interval_is_made_of_percentiles():
     labels, (scores,) = gaussian(40, 60, 1.0)
-    values = []
+    found = []
 
-    def compute(labels, scores):
-        values.append(average_precision_score(labels, scores))
-        return values[-1]
+    def compute(labels, scores, tune):
+        found.append(average_precision_score(labels, scores))
+        return found[-1]
 
-    found = bootstrap_interval(compute, labels, scores, level=0.9, resamples=300)
-    assert len(values) == 301
-    assert found == (values[0], *np.percentile(values[1:], [5, 95]), "stratified percentile bootstrap, 300 resamples")
+    interval_ = measure_other(compute, sample(labels, scores), level=0.9, resamples=300)
+    assert len(found) == 301
+    assert interval_ == (found[0], *np.percentile(found[1:], [5, 95]), "percentile bootstrap by image, 300 resamples")
+    assert precision(labels, scores, level=0.9) == pytest.approx(interval_)
 
 
 def test_bootstrap_interval_is_stretched_to_a_value_that_the_percentiles_miss():
     labels, (scores,) = gaussian(10, 10, 1.0)
 
-    def doubles(labels, scores):
+    def doubles(labels, scores, tune):
         return float(len(scores) - len(np.unique(scores)))  # none in the sample itself, some in every resample
 
-    found = bootstrap_interval(doubles, labels, scores, resamples=100)
+    found = measure_other(doubles, sample(labels, scores), resamples=100)
     assert found.value == found.low == 0.0 < found.high
 
 
-def test_bootstrap_agrees_with_delong_where_both_apply():
+@pytest.mark.parametrize("patients", [False, True])
+def test_bootstrap_agrees_with_the_closed_form(patients):
     labels, (scores,) = gaussian(300, 300, 1.0)
-    analytic = auroc_interval(labels, scores)
-    assert bootstrap_interval(auroc, labels, scores, resamples=1000)[1:3] == pytest.approx(analytic[1:3], abs=0.005)
+    given = sample(np.repeat(labels, 2), np.repeat(scores, 2) + np.tile([0, 0.3], 600),
+                   clusters=np.repeat(np.arange(600), 2) if patients else None)  # fmt: skip
+    closed = auroc_over_seeds(given)
+    assert np.percentile(resampled_auroc(given, 2000, 0), [2.5, 97.5]) == pytest.approx(closed[1:3], abs=0.004)
+    assert closed.method.startswith("Obuchowski" if patients else "DeLong")
 
 
 def test_published_intervals_do_not_move():
     image = np.arange(60)
     labels = (image % 3 == 0).astype(np.int8)
     scores = 37.0 * image * image % 101 + 20 * labels
-    found = average_precision_interval(labels, scores)
-    assert found[:3] == pytest.approx((0.5459364632634675, 0.4021774476579295, 0.7084199397840993), abs=1e-12)
-    found = auroc_interval(labels, scores)
-    assert found[:3] == pytest.approx((0.635, 0.4740717451890379, 0.7705220675544577), abs=1e-12)
-
-
-@few
-@given(rankings())
-def test_one_seed_is_the_plain_interval(ranking):
-    labels, scores = ranking
-    assert auroc_over_seeds(labels, scores) == auroc_interval(labels, scores[0])
-    assert average_precision_over_seeds(labels, scores) == average_precision_interval(labels, scores[0])
-    assert sensitivities_95(labels, scores) == sensitivity_95(labels, scores[0])
+    found = measure(sample(labels, scores))
+    assert found["average_precision"][:3] == pytest.approx(PUBLISHED, abs=1e-12)
+    assert found["auroc"][:3] == pytest.approx((0.635, 0.4740717451890379, 0.7705220675544577), abs=1e-12)
 
 
 @many
@@ -203,25 +179,21 @@ def test_one_seed_is_the_plain_interval(ranking):
 def test_auroc_over_seeds_adds_both_variances(ranking):
     labels, scores = ranking
     areas, covariance = delong(labels, scores)
-    variance, area = covariance.mean() + np.std(areas, ddof=1) ** 2 / 3, areas.mean()
-    found = auroc_over_seeds(labels, scores)
-    assert found.value == pytest.approx(area, abs=1e-12)
-    if variance > 1e-9:
-        half = norm.ppf(0.975) * np.sqrt(variance) / (area * (1 - area))
-        expected = (expit(logit(area) - half), expit(logit(area) + half))
-        assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    images, seeds, mean = max(covariance.mean(), 0), np.var(areas, ddof=1) / 3, areas.mean()
+    found = auroc_over_seeds(sample(labels, scores))
+    assert found.value == pytest.approx(mean, abs=1e-12)
+    if images + seeds > 1e-9 and 0 < mean < 1:
+        quantile = t.ppf(0.975, 2 * ((images + seeds) / seeds) ** 2) if seeds else norm.ppf(0.975)
+        half = quantile * np.sqrt(images + seeds) / (mean * (1 - mean))
+        expected = (expit(logit(mean) - half), expit(logit(mean) + half))
+        assert (found.low, found.high) == pytest.approx(expected, abs=1e-7)
         assert found.method == "DeLong and seed variance, logit"
 
 
 def test_a_seed_repeated_adds_nothing():
     labels, scores = gaussian(40, 60, 1.0)
-    thrice = np.repeat(scores, 3, axis=0)
-    for several, single in (
-        (auroc_over_seeds, auroc_interval),
-        (average_precision_over_seeds, average_precision_interval),
-        (sensitivities_95, sensitivity_95),
-    ):
-        assert several(labels, thrice)[:3] == pytest.approx(single(labels, scores[0])[:3], abs=1e-12)
+    for of in (area, precision, sensitivity):
+        assert of(labels, np.repeat(scores, 3, axis=0))[:3] == pytest.approx(of(labels, scores)[:3], abs=1e-12)
 
 
 @many
@@ -235,7 +207,7 @@ def test_seeds_that_cancel_leave_a_mean_without_variance(ranking):
         for i in range(len(anomalous))
         for j in range(len(normal))
     ]
-    found = auroc_over_seeds(np.repeat([1, 0], [len(anomalous), len(normal)]), np.stack(seeds))
+    found = area(np.repeat([1, 0], [len(anomalous), len(normal)]), np.stack(seeds))
     if 0 < found.value < 1:
         assert found[:3] == pytest.approx((auroc(labels, scores),) * 3, abs=1e-6)
     assert found.low <= found.value <= found.high
@@ -245,47 +217,41 @@ def test_widening_for_seeds_stops_at_0_and_1():
     labels = np.repeat([1, 0], [10, 10])
     almost = np.arange(20.0, 0, -1)
     almost[[9, 10]] = almost[[10, 9]]
-    found = average_precision_over_seeds(labels, np.stack([almost, almost, -almost]))
-    assert found.high == 1.0 and 0 < found.low < found.value
-    found = sensitivities_95(labels, np.stack([almost, -almost, -almost]))
-    assert found.low == 0.0 and found.value < found.high < 1
+    assert precision(labels, np.stack([almost, almost, -almost])).high == 1.0
+    found = sensitivity(labels, np.stack([almost, -almost, -almost]))
+    assert found.low == 0.0
     assert found.method.endswith("widened by seed variance")
 
 
 def test_average_precision_over_seeds_resamples_the_mean_and_widens_it():
     labels, scores = gaussian(40, 60, 1.0, seeds=3)
-    anomalous, normal = scores[:, labels == 1], scores[:, labels == 0]
-    means = []
-    for hits, misses in draws(labels == 1, 300, 0):
-        for h, m in zip(hits, misses, strict=True):
-            again = np.concatenate([anomalous[:, h], normal[:, m]], axis=1)
-            means.append(np.mean([average_precision_score(labels, one) for one in again]))
+    means = resampled_metric(lambda a, b, c: average_precision_score(a, b), sample(labels, scores), 300, 0)
     points = [average_precision_score(labels, one) for one in scores]
-    variance = np.var(means, ddof=1)
-    factor = np.sqrt((variance + np.var(points, ddof=1) / 3) / variance)
+    images, seeds = np.var(means, ddof=1), np.var(points, ddof=1) / 3
+    stretch = t.ppf(0.975, 2 * ((images + seeds) / seeds) ** 2) / norm.ppf(0.975)
+    factor = stretch * np.sqrt((images + seeds) / images)
     value, (low, high) = np.mean(points), np.percentile(means, [2.5, 97.5])
-    found = average_precision_over_seeds(labels, scores, resamples=300)
+    found = precision(labels, scores)
     assert factor > 1.005
-    assert found[:3] == pytest.approx(
-        (value, value - factor * (value - low), value + factor * (high - value)), abs=1e-9
-    )
-    assert found.method == "stratified percentile bootstrap, 300 resamples, widened by seed variance"
+    expected = (value, value - factor * (value - low), value + factor * (high - value))
+    assert found[:3] == pytest.approx(expected, abs=1e-9)
+    assert found.method == "percentile bootstrap by image, 300 resamples, widened by seed variance"
 
 
-def test_seeds_that_differ_on_images_that_do_not_are_widened_by_the_normal_quantile():
+def test_seeds_that_differ_on_images_that_do_not_are_widened_by_students_t():
     labels = np.repeat([1, 0], [100, 100])
     perfect = np.linspace(1, 0, 200)
-    found = average_precision_over_seeds(labels, np.stack([perfect, np.zeros(200), perfect, perfect]))
-    half = norm.ppf(0.975) * np.std([1, 0.5, 1, 1], ddof=1) / 2
-    assert found == (0.875, pytest.approx(0.875 - half), 1.0, "seed variance, normal")
+    found = precision(labels, np.stack([perfect, np.zeros(200), perfect, perfect]))
+    half = t.ppf(0.975, 3) * np.std([1, 0.5, 1, 1], ddof=1) / 2
+    assert found == (0.875, pytest.approx(0.875 - half), 1.0, "seed variance")
 
 
 def test_many_seeds_at_the_edge_or_constant_are_treated_as_one():
     labels, perfect = np.repeat([1, 0], [5, 8]), np.linspace(1, 0, 13)
-    for several in (auroc_over_seeds, average_precision_over_seeds, sensitivities_95):
-        found = several(labels, np.stack([perfect, perfect**2]))
+    for of in (area, precision, sensitivity):
+        found = of(labels, np.stack([perfect, perfect**2]))
         assert found == (1.0, pytest.approx(0.025 ** (1 / 5)), 1.0, "Clopper-Pearson on the smaller class")
-        found = several(labels, np.stack([np.zeros(13), np.ones(13)]))
+        found = of(labels, np.stack([np.zeros(13), np.ones(13)]))
         assert found.low == found.value == found.high
         assert found.method == "no ranking: constant scores"
 
@@ -293,31 +259,30 @@ def test_many_seeds_at_the_edge_or_constant_are_treated_as_one():
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0, float("nan")])
 def test_a_level_outside_its_range_is_refused(level):
     labels, (scores,) = gaussian(5, 5, 1.0)
-    for interval in (auroc_interval, average_precision_interval, sensitivity_95, partial(bootstrap_interval, auroc)):
+    for of in (area, precision, sensitivity):
         with pytest.raises(ValueError, match="confidence level"):
-            interval(labels, scores, level=level)
+            of(labels, scores, level=level)
 
 
 def test_a_bootstrap_of_one_resample_is_refused():
     labels, (scores,) = gaussian(5, 5, 1.0)
-    for interval in (average_precision_interval, sensitivity_95, partial(bootstrap_interval, auroc)):
-        with pytest.raises(ValueError, match="at least 2 resamples"):
-            interval(labels, scores, resamples=1)
+    with pytest.raises(ValueError, match="at least 2 resamples"):
+        precision(labels, scores, resamples=1)
 
 
 def test_a_metric_that_is_not_finite_is_refused():
-    labels, (scores,) = gaussian(5, 5, 1.0)
-    with pytest.raises(ValueError, match="not finite on these scores"):
-        bootstrap_interval(lambda labels, scores: float("nan"), labels, scores, resamples=5)
-    with pytest.raises(ValueError, match="on a resample"):
-        bootstrap_interval(
-            lambda labels, scores: 1.0 if len(np.unique(scores)) == 10 else float("inf"), labels, scores, resamples=5
-        )
-
-
-@pytest.mark.parametrize("interval", [auroc_interval, average_precision_interval, sensitivity_95])
-def test_what_cannot_be_ranked_is_refused(interval):
+    given = sample(*gaussian(5, 5, 1.0))
     with pytest.raises(ValueError, match="not finite"):
-        interval([0, 1], [0.0, np.nan])
+        measure_other(lambda labels, scores, tune: float("nan"), given, resamples=5)
+    with pytest.raises(ValueError, match="on a resample"):
+        bootstrap_interval(np.array([1.0]), np.array([1.0, np.inf]), given, share=False)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_cannot_be_ranked_is_refused(bad):
+    with pytest.raises(ValueError, match="not finite"):
+        auroc_interval([0, 1], [0.0, bad])
     with pytest.raises(ValueError, match="both classes"):
-        interval([1, 1], [0.0, 1.0])
+        auroc_interval([1, 1], [0.0, 1.0])
+    with pytest.raises(ValueError, match=r"must be \(n,\)"):
+        auroc_interval([1, 0], [[0.0, 1.0]])

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_strategies import many, rankings
+from metrics_strategies import every_threshold, many, rankings
 from sklearn import metrics as reference
 
 from bench.metrics import auroc, average_precision, roc_curve, sensitivity_at_specificity
-from bench.metrics.ranking import checked
+from bench.metrics.ranking import checked, oracle_f1, partial_auroc, specificity_at_sensitivity
 
 EXACT = 1e-12
 
@@ -177,3 +177,50 @@ def test_importing_the_metrics_loads_nothing_heavy():
     code = f"import sys, bench.metrics; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@many
+@given(rankings(), st.sampled_from([0.05, 0.1, 0.3, 1.0]))
+def test_partial_auroc_is_scikit_learns(ranking, limit):
+    labels, (scores,) = ranking
+    assert partial_auroc(labels, scores, limit) == pytest.approx(
+        reference.roc_auc_score(labels, scores, max_fpr=limit), abs=1e-12
+    )
+
+
+@many
+@given(rankings(), st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]))
+def test_specificity_at_sensitivity_threshold_by_threshold(ranking, sensitivity):
+    labels, (scores,) = ranking
+    reached = [1 - fpr for fpr, tpr in every_threshold(labels, scores) if tpr >= sensitivity - 1e-9]
+    assert specificity_at_sensitivity(labels, scores, sensitivity) == pytest.approx(max(reached), abs=1e-12)
+
+
+@many
+@given(rankings())
+def test_oracle_f1_is_the_best_of_all_thresholds(ranking):
+    labels, (scores,) = ranking
+    best = max(reference.f1_score(labels, (scores >= threshold).astype(int)) for threshold in set(scores))
+    assert oracle_f1(labels, scores) == pytest.approx(best, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [10, 1000, 100_000])
+def test_large_rankings_against_scikit_learn(n):
+    rng = np.random.default_rng(n)
+    labels = (rng.random(n) < 0.3).astype(np.int8)
+    labels[:2] = [0, 1]
+    scores = (rng.normal(size=n) + labels).round(2)
+    assert auroc(labels, scores) == pytest.approx(reference.roc_auc_score(labels, scores), abs=1e-12)
+    assert average_precision(labels, scores) == pytest.approx(
+        reference.average_precision_score(labels, scores), abs=1e-12
+    )
+    assert partial_auroc(labels, scores, 0.1) == pytest.approx(
+        reference.roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-12
+    )
+
+
+def test_limits_outside_their_range_are_refused():
+    for call in (partial_auroc, specificity_at_sensitivity):
+        for bad in (-0.1, 1.1):
+            with pytest.raises(ValueError, match="lies in"):
+                call([0, 1], [0.0, 1.0], bad)

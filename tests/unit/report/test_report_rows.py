@@ -52,7 +52,7 @@ def test_seeds_are_averaged_and_failed_seeds_stand_apart(store: Store) -> None:
     assert (good.seeds, good.status) == ((0, 1), "ok")
     assert good.auroc is not None
     assert good.auroc.value == pytest.approx(np.mean([record.metrics["auroc"].value for record in records]))
-    assert good.auroc == auroc_over_seeds(good.labels, good.scores)
+    assert good.auroc == auroc_over_seeds(good.sample)
     assert good.fit_seconds == 10.5
     assert (bad.seeds, bad.status, bad.reason, bad.auroc) == ((2,), "failed", "RuntimeError: no", None)
 
@@ -60,10 +60,11 @@ def test_seeds_are_averaged_and_failed_seeds_stand_apart(store: Store) -> None:
 def test_one_seed_gives_the_records_own_interval(store: Store) -> None:
     record = add_record(store)
     (row,) = rows(store)
-    for interval, name in ((row.auroc, "auroc"), (row.average_precision, "average_precision"),
-                           (row.sensitivity, "sensitivity_at_95_specificity")):  # fmt: skip
-        assert interval is not None
-        assert interval._asdict() == record.metrics[name].model_dump()
+    assert {name: interval._asdict() for name, interval in row.metrics.items()} == {
+        name: metric.model_dump() for name, metric in record.metrics.items()
+    }
+    assert row.auroc == row.metrics["auroc"]
+    assert row.values == pytest.approx({name: interval.value for name, interval in row.metrics.items()}, abs=1e-12)
 
 
 def test_best_first_and_failed_last(store: Store) -> None:
