@@ -133,7 +133,7 @@ class Joint:
         )
         for start in range(0, draws, CHUNK):  # hundreds of detectors would fill the memory
             drawn = mean @ self.areas + rng.standard_normal((min(CHUNK, draws - start), size)) @ scaled
-            ties = drawn >= drawn.max(axis=1, keepdims=True) - 1e-9
+            ties = drawn >= drawn.max(axis=1, keepdims=True) - 1e-7
             share += (ties / ties.sum(axis=1, keepdims=True)).sum(axis=0)
         return [float(one) / draws for one in share]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from bench.data.manifest import count_roles, manifest_sha256
 from bench.errors import RecordError
 from bench.metrics import Sample, auroc_over_seeds, values
 from bench.metrics.image import CLOSED_FORM
+from bench.metrics.intervals import RESAMPLES
 from bench.results.checksums import check_listed
 from bench.results.record import MetricPart, Record, TaskPart, read_record
 from bench.results.scores import check_table, read_table, sample_of, split_scores
@@ -23,8 +25,6 @@ from bench.results.store import RECORD, SCORES
 from bench.run.evaluate import evaluate, evaluate_plugins
 
 TOLERANCE = 1e-9
-MONTE_CARLO = 0.1
-"""Of an interval's width: four standard errors of the difference of two percentiles of 2,000 resamples each."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,8 @@ class Verifier:
 
     def _built_in(self, record: Record, sample: Sample, points: Mapping[str, float]) -> list[str]:
         """Values and closed-form intervals exactly; bootstraps, if asked for, within their Monte-Carlo error."""
-        problems = [
-            f"metric '{name}' is missing: run bench score --write" for name in points if name not in record.metrics
-        ]
+        lacking = [name for name in points if name not in record.metrics]
+        problems = [f"metrics are missing ({', '.join(lacking)}): run bench score --write"] if lacking else []
         problems += [
             text
             for name, value in points.items()
@@ -100,12 +99,10 @@ class Verifier:
         ]
         for name in CLOSED_FORM:
             if name in record.metrics:
-                problems += _ends(
-                    name, record.metrics[name], MetricPart(**auroc_over_seeds(sample)._asdict()), TOLERANCE
-                )
+                problems += _ends(name, record.metrics[name], MetricPart(**auroc_over_seeds(sample)._asdict()))
         if self.deep and not problems:
-            again = evaluate(sample)
-            problems += [text for name, now in again.items() for text in _bootstrap(name, record.metrics[name], now)]
+            inner, outer = (evaluate(sample, level) for level in _levels(RESAMPLES))
+            problems += [text for name in inner for text in _between(name, record.metrics[name], inner, outer)]
         return problems
 
     def _others(self, record: Record, sample: Sample, own: Collection[str]) -> list[str]:
@@ -127,8 +124,8 @@ class Verifier:
             if text := _value(spec.name, stated, value):
                 problems.append(text)
             elif self.deep:
-                again, _ = evaluate_plugins(sample, [spec])
-                problems += _bootstrap(spec.name, stated, again[spec.name]) if again else []
+                inner, outer = (evaluate_plugins(sample, [spec], level)[0] for level in _levels(spec.resamples))
+                problems += _between(spec.name, stated, inner, outer) if inner else []
         return problems
 
 
@@ -251,16 +248,34 @@ def _value(name: str, stated: MetricPart, value: float) -> str:
     )
 
 
-def _ends(name: str, stated: MetricPart, now: MetricPart, tolerance: float) -> list[str]:
+def _ends(name: str, stated: MetricPart, now: MetricPart) -> list[str]:
     problems = [
         f"{name}.{end} is {getattr(stated, end)!r} in the record, {getattr(now, end)!r} from its scores"
         for end in ("low", "high")
-        if not np.isclose(getattr(stated, end), getattr(now, end), rtol=0, atol=tolerance)
+        if not np.isclose(getattr(stated, end), getattr(now, end), rtol=0, atol=TOLERANCE)
     ]
     if stated.method != now.method:
         problems.append(f"{name}.method is {stated.method!r} in the record, {now.method!r} now")
     return problems
 
 
-def _bootstrap(name: str, stated: MetricPart, now: MetricPart) -> list[str]:
-    return _ends(name, stated, now, max(MONTE_CARLO * (now.high - now.low), TOLERANCE))
+def _levels(resamples: int) -> tuple[float, float]:
+    """Levels between whose intervals the ends of a 95 % bootstrap interval lie, whatever was drawn.
+
+    Four standard errors of the difference of two shares of so many resamples below the same end.
+    """
+    tail = 0.025
+    slack = 4 * math.sqrt(2 * tail * (1 - tail) / resamples)
+    return 1 - 2 * (tail + slack), 1 - 2 * max(tail - slack, 1 / resamples)
+
+
+def _between(
+    name: str, stated: MetricPart, inner: Mapping[str, MetricPart], outer: Mapping[str, MetricPart]
+) -> list[str]:
+    least, most = inner[name], outer[name]
+    limits = {"low": (most.low, least.low), "high": (least.high, most.high)}
+    return [
+        f"{name}.{end} is {getattr(stated, end)!r} in the record, between {below!r} and {above!r} from its scores"
+        for end, (below, above) in limits.items()
+        if not below - TOLERANCE <= getattr(stated, end) <= above + TOLERANCE
+    ]

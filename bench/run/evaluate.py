@@ -9,18 +9,19 @@ from bench.metrics import Sample, measure, measure_other
 from bench.results.record import MetricPart
 
 
-def evaluate(sample: Sample) -> dict[str, MetricPart]:
+def evaluate(sample: Sample, level: float = 0.95) -> dict[str, MetricPart]:
     """Compute the built-in image metrics.
 
     Args:
         sample: the scores of one cell.
+        level: of the intervals; records have 0.95.
 
     """
-    return {name: MetricPart(**interval._asdict()) for name, interval in measure(sample).items()}
+    return {name: MetricPart(**interval._asdict()) for name, interval in measure(sample, level=level).items()}
 
 
 def evaluate_plugins(
-    sample: Sample, metrics: Sequence[MetricSpec]
+    sample: Sample, metrics: Sequence[MetricSpec], level: float = 0.95
 ) -> tuple[dict[str, MetricPart], dict[str, BaseException]]:
     """Compute the metrics that plugins offer, each with a bootstrap interval from the draws of the built-in ones.
 
@@ -32,7 +33,7 @@ def evaluate_plugins(
     failed: dict[str, BaseException] = {}
     for spec in metrics:
         try:
-            found = measure_other(spec.compute, sample, resamples=spec.resamples)
+            found = measure_other(spec.compute, sample, level, spec.resamples)
             computed[spec.name] = MetricPart(**found._asdict())
         except (Exception, SystemExit) as error:
             failed[spec.name] = error
