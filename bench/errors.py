@@ -15,7 +15,8 @@
     │   └── StorageError            3   the disk is full, read-only or not a folder
     ├── DetectorError               1   a detector broke its contract (it ends one cell, never a run)
     │   ├── NotFittedError          1   scoring was asked for before fit or load_state
-    │   └── BadScoresError          1   scores that are not finite, or not one per image
+    │   ├── BadScoresError          1   scores that are not finite, or not one per image
+    │   └── BadMapsError            1   maps that are not finite float32 of the images' size, or not one per image
     └── RecordError                 1   a record that is damaged, or does not match its files
         └── NewerRecordError        1   a record that a newer bench wrote, and that this one must not touch
 """
@@ -99,6 +100,10 @@ class NotFittedError(DetectorError):
 
 class BadScoresError(DetectorError):
     """Scores that are not finite, or not one per image."""
+
+
+class BadMapsError(DetectorError):
+    """Maps that are not finite, not float32 of the images' size, or not one per image."""
 
 
 class RecordError(BenchError):

@@ -27,6 +27,8 @@ class ImageMetric:
         statistic: of true and false positives at every threshold; None for an operating point.
         specificity: that the threshold from held-out normals promises, for an operating point.
         judge: what that operating point achieves.
+        enough: patients (else images) of the smaller class from which on simulated intervals held what they promise
+            (``benchmarks/coverage.py others``); below, the method says that they may be too narrow.
         shift: is taken off the share, in [0, 1], that statistic or judge give.
 
     """
@@ -36,6 +38,7 @@ class ImageMetric:
     statistic: Statistic | None = None
     specificity: float | None = None
     judge: OperatingStatistic | None = None
+    enough: int = 100
     shift: float = 0.0
 
 
@@ -53,8 +56,11 @@ def operating_metrics(specificity: float) -> dict[str, ImageMetric]:
     mark = f"{100 * specificity:g}".replace(".", "_")
     promise = f"at the threshold that {100 * specificity:g} % of held-out normals do not exceed"
 
+    # One in a hundred: the threshold is one of the few highest scores, which few resamples replace.
+    enough = 100 if specificity <= 0.95 else 1000
+
     def metric(what: str, judge: OperatingStatistic, up: bool | None = True, shift: float = 0.0) -> ImageMetric:
-        return ImageMetric(f"{what} {promise}", up, None, specificity, judge, shift)
+        return ImageMetric(f"{what} {promise}", up, None, specificity, judge, enough, shift)
 
     return {
         f"tune_sensitivity_at_{mark}_specificity": metric("sensitivity", operating.sensitivity),
@@ -75,18 +81,23 @@ def operating_metrics(specificity: float) -> dict[str, ImageMetric]:
 IMAGE_METRICS: Mapping[str, ImageMetric] = {
     "auroc": ImageMetric("probability that an anomalous image outscores a normal one", True, ranking.auroc_of_counts),
     "average_precision": ImageMetric(
-        "mean precision over the anomalous images; chance is the prevalence", True, ranking.average_precision_of_counts
+        "mean precision over the anomalous images; chance is the prevalence",
+        True,
+        ranking.average_precision_of_counts,
+        enough=300,
     ),
     "partial_auroc_at_10_fpr": ImageMetric(
         "area below the ROC curve up to a false-positive rate of 0.1, 0.5 is chance",
         True,
         partial(ranking.partial_auroc_of_counts, max_fpr=0.1),
+        enough=1000,
     ),
     **{
         f"sensitivity_at_{share}_specificity": ImageMetric(
             f"sensitivity at a specificity of {share} %, threshold from the test images themselves",
             True,
             partial(ranking.sensitivity_of_counts, specificity=share / 100),
+            enough=100 if share == 95 else 1000,
         )
         for share in (95, 99)
     },
@@ -102,6 +113,7 @@ IMAGE_METRICS: Mapping[str, ImageMetric] = {
         "best F1 at any threshold, chosen by the test labels: nobody can reach it knowingly",
         True,
         ranking.oracle_f1_of_counts,
+        enough=10**9,  # the best of all thresholds is biased upwards, which no resampling shows
     ),
     **operating_metrics(0.95),
     **operating_metrics(0.99),
@@ -157,16 +169,18 @@ def measure(
     return {
         name: auroc_over_seeds(sample, level)
         if name in CLOSED_FORM
-        else _shifted(points[name], means[name], sample, metrics[name].shift, level)
+        else _bootstrapped(points[name], means[name], sample, metrics[name], level)
         for name in points
     }
 
 
-def _shifted(points: Floats, means: Floats, sample: Sample, shift: float, level: float) -> Interval:
-    found = bootstrap_interval(points + shift, means, sample, share=True, level=level)
-    if shift == 0:
-        return found
-    return Interval(float(points.mean()), found.low - shift, found.high - shift, found.method)
+def _bootstrapped(points: Floats, means: Floats, sample: Sample, metric: ImageMetric, level: float) -> Interval:
+    value, low, high, method = bootstrap_interval(points + metric.shift, means, sample, share=True, level=level)
+    if min(sample.sizes()) < metric.enough and method.startswith("percentile"):
+        method += ", may be too narrow"
+    if metric.shift:
+        value, low, high = float(points.mean()), low - metric.shift, high - metric.shift
+    return Interval(value, low, high, method)
 
 
 def measure_other(

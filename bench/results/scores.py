@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -96,33 +98,41 @@ def split_scores(table: pd.DataFrame) -> Scores:
     """Split a scores table by role.
 
     Raises:
-        RecordError: a column is missing, an id occurs twice, or a score is not finite.
+        RecordError: see :func:`check_table`.
 
     """
-    check_table(table)
-    test = table[table["role"] == "test"].sort_values("image_id")
-    tune = table[table["role"] == "tune"]
-    known = table["patient"].notna().any()
+    return split_columns(check_table(table))
+
+
+def split_columns(columns: Mapping[str, NDArray[Any]]) -> Scores:
+    """Split by role what :func:`check_table` returns."""
+    test, tune = np.flatnonzero(columns["role"] == "test"), np.flatnonzero(columns["role"] == "tune")
+    test = test[np.argsort(columns["image_id"][test])]
+    numbers: dict[tuple[bool, str], int] = {}
+    pairs = zip(columns["patient"].tolist(), columns["image_id"].tolist(), strict=True)
+    patients = np.array([numbers.setdefault((not p, p or i), len(numbers)) for p, i in pairs], np.int64)
+    known = any(columns["patient"])
     return Scores(
-        tuple(test["image_id"].astype(str)),
-        test["label"].to_numpy(np.int8),
-        test["score"].to_numpy(np.float64),
-        tune["score"].to_numpy(np.float64),
-        test["category"].to_numpy(np.str_),
-        _patients(test) if known else None,
-        _patients(tune) if known else None,
-        {name: test[PREFIX + name].fillna("").to_numpy(np.str_) for name in GROUPS if PREFIX + name in table.columns},
+        tuple(columns["image_id"][test].tolist()),
+        columns["label"][test],
+        columns["score"][test],
+        columns["score"][tune],
+        columns["category"][test].astype(np.str_),
+        patients[test] if known else None,
+        patients[tune] if known else None,
+        {
+            name: np.array([text or "" for text in columns[PREFIX + name][test]], np.str_)
+            for name in GROUPS
+            if PREFIX + name in columns
+        },
     )
 
 
-def _patients(table: pd.DataFrame) -> NDArray[np.int64]:
-    """Number the patients; an image without one stands for itself."""
-    names = table["patient"].astype(object).where(table["patient"].notna(), "\0" + table["image_id"].astype(object))
-    return pd.factorize(names)[0].astype(np.int64)
+def check_table(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Hold a scores table against its schema, ``results/schemas/scores.schema.json``.
 
-
-def check_table(table: pd.DataFrame) -> None:
-    """Hold a scores table against its schema, ``bench/results/schemas/scores.schema.json``.
+    Returns:
+        its columns: label int8, score float64, the others objects, text or None.
 
     Raises:
         RecordError: a column is missing or unknown, a role or label that does not exist, an id that occurs twice, or a
@@ -133,18 +143,34 @@ def check_table(table: pd.DataFrame) -> None:
         raise RecordError(f"the scores have no column {', '.join(missing)}")
     if extra := sorted(set(table.columns) - {*COLUMNS, *(PREFIX + name for name in GROUPS)}):
         raise RecordError(f"the scores have columns that no schema knows: {', '.join(map(repr, extra))}")
-    if twice := sorted(table["image_id"][table["image_id"].duplicated()].astype(str).unique()):
+    columns: dict[str, NDArray[Any]] = {}
+    for name in table.columns:
+        if name not in ("label", "score"):
+            columns[name] = _text(table[name], name)
+    ids = columns["image_id"].tolist()
+    if any(None in set(columns[name].tolist()) for name in ("image_id", "role", "category")):
+        raise RecordError("the scores have an image without an id, a role or a category")
+    if len(set(ids)) != len(ids):
+        twice = sorted(name for name, count in Counter(ids).items() if count > 1)
         raise RecordError(f"the scores name an image twice: {', '.join(twice[:5])}")
-    if table["image_id"].isna().any():
-        raise RecordError("the scores name an image without an id")
-    if not table["role"].isin(["tune", "test"]).all():
+    if not set(columns["role"].tolist()) <= {"tune", "test"}:
         raise RecordError("the scores have a role other than tune and test")
-    if not table["label"].isin([0, 1]).all() or (table["role"].eq("tune") & table["label"].ne(0)).any():
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    if labels.dtype.kind not in "iu" or not np.isin(labels, [0, 1]).all() or labels[columns["role"] == "tune"].any():
         raise RecordError("the scores have a label other than 0 and 1, or a held-out image that is not normal")
-    if table["score"].dtype != np.float64:
-        raise RecordError(f"the scores are {table['score'].dtype}, not float64")
-    if bad := int((~np.isfinite(table["score"])).sum()):
-        raise RecordError(f"the scores are not all finite: {bad} of {len(table)} are missing, NaN or infinite")
+    if scores.dtype != np.float64:
+        raise RecordError(f"the scores are {scores.dtype}, not float64")
+    if bad := int((~np.isfinite(scores)).sum()):
+        raise RecordError(f"the scores are not all finite: {bad} of {len(scores)} are missing, NaN or infinite")
+    return {**columns, "label": labels.astype(np.int8), "score": scores}
+
+
+def _text(column: pd.Series[Any], name: str) -> NDArray[Any]:
+    found = column.to_numpy(object, copy=True)
+    found[column.isna().to_numpy()] = None
+    if wrong := [value for value in set(found.tolist()) if not isinstance(value, str | None)]:
+        raise RecordError(f"the scores have a '{name}' that is not text: {wrong[0]!r}")
+    return found
 
 
 def read_scores(path: Path, expected_sha256: str) -> Scores:

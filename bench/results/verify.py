@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.contracts import MetricSpec
 from bench.data.manifest import count_roles, manifest_sha256
@@ -20,7 +22,7 @@ from bench.metrics.image import CLOSED_FORM
 from bench.metrics.intervals import RESAMPLES
 from bench.results.checksums import check_listed
 from bench.results.record import MetricPart, Record, TaskPart, read_record
-from bench.results.scores import check_table, read_table, sample_of, split_scores
+from bench.results.scores import check_table, read_table, sample_of, split_columns
 from bench.results.store import RECORD, SCORES
 from bench.run.evaluate import evaluate, evaluate_plugins
 
@@ -82,9 +84,10 @@ class Verifier:
 
     def _content(self, folder: Path, record: Record, files: dict[str, bytes], listed: _Listed) -> list[str]:
         table = read_table(files[SCORES], str(folder / SCORES))
-        if problems := listed.problems(record.task) or listed.against(table):
+        columns = check_table(table)
+        if problems := listed.problems(record.task) or listed.against(columns):
             return problems
-        sample = sample_of([split_scores(table)])
+        sample = sample_of([split_columns(columns)])
         points = {name: float(of.mean()) for name, of in values(sample).items()}
         return self._built_in(record, sample, points) + self._others(record, sample, points.keys())
 
@@ -176,33 +179,20 @@ class _Listed:
             found.append("the record's counts of images are not those of its manifest")
         return found
 
-    def against(self, scores: pd.DataFrame) -> list[str]:
+    def against(self, columns: Mapping[str, NDArray[Any]]) -> list[str]:
         """Every tune and test image scored once, under the label that the manifest gives it."""
-        check_table(scores)
-        given = dict(
-            zip(
-                scores["image_id"].tolist(),
-                zip(
-                    *(scores[name].fillna("").tolist() for name in ("role", "category")),
-                    scores["label"].tolist(),
-                    scores["patient"].fillna("").tolist(),
-                    strict=True,
-                ),
-                strict=True,
-            )
-        )
+        told = (columns[name].tolist() for name in ("role", "category", "label"))
+        patients = ["" if name is None else name for name in columns["patient"].tolist()]
+        given = dict(zip(columns["image_id"].tolist(), zip(*told, patients, strict=True), strict=True))
         if given == self.wanted:
             return []
         extra, missing = sorted(given.keys() - self.wanted), sorted(self.wanted.keys() - given)
         if extra or missing:
             few = ", ".join([*(f"+{name}" for name in extra[:3]), *(f"-{name}" for name in missing[:3])])
             return [f"{SCORES} has {len(extra)} images that the manifest lacks, and lacks {len(missing)}: {few}"]
-        columns = ("role", "category", "label", "patient")
+        names = ("role", "category", "label", "patient")
         wrong = {
-            c
-            for name, told in given.items()
-            for c, a, b in zip(columns, told, self.wanted[name], strict=True)
-            if a != b
+            c for name, own in given.items() for c, a, b in zip(names, own, self.wanted[name], strict=True) if a != b
         }
         return [f"{SCORES} and the manifest disagree on '{column}'" for column in sorted(wrong)]
 

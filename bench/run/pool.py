@@ -18,12 +18,13 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BadScoresError
+from bench.errors import BadMapsError, BadScoresError, StorageError
+from bench.run.mapfile import MAPS_FILE, check_room
 from bench.run.messages import (
     LINE_LIMIT,
     DeviceEvent,
@@ -40,6 +41,9 @@ from bench.run.sandbox import EVALUATE, FIT, JOB, Sandbox
 from bench.run.surroundings import worker_environment
 from bench.run.worker import SCORES_FILE, SCRATCH, Job, check_scores
 
+if TYPE_CHECKING:
+    from bench.run.maps import Truth
+
 LOG_TAIL_BYTES = 4096
 GRACE_SECONDS = 10.0
 GUARD = Path(__file__).with_name("guard.py")
@@ -50,7 +54,7 @@ EventT = TypeVar("EventT", DeviceEvent, ErrorEvent, ExitEvent, ScoredEvent)
 
 @dataclass(frozen=True)
 class Request:
-    """One job to run; ``key`` comes back with every event about it."""
+    """One job to run; ``key`` comes back with every event about it. ``truth`` never reaches its process."""
 
     key: str
     plugin: tuple[str, str]
@@ -61,6 +65,12 @@ class Request:
     fit: Path
     evaluate: Path
     images: int
+    truth: Truth | None = None
+
+    @property
+    def maps(self) -> bool:
+        """Whether anomaly maps are asked for: where there is something to compare them with."""
+        return self.truth is not None
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job has ended. ``scores`` is None unless ``status`` is ok."""
+    """A job has ended. ``scores`` and ``pixels`` (of pixels.npz, if maps were drawn) are None unless it is ok."""
 
     key: str
     status: Literal["ok", "failed", "timeout", "oom", "interrupted"]
@@ -95,6 +105,7 @@ class Outcome:
     device: str | None = None
     precision: str | None = None
     log_tail: str = ""
+    pixels: bytes | None = None
 
 
 @dataclass
@@ -145,14 +156,16 @@ def run_jobs(
                 yield Started(request.key)
                 try:
                     started = _start(request, jobs, timeout, hidden, sandbox)
-                except OSError as error:
+                except (OSError, StorageError) as error:
                     yield Outcome(request.key, "failed", f"its process could not be started: {error}")
                     continue
                 assert started.process.stdout is not None
                 running[started.process.stdout.fileno()] = started
                 selector.register(started.process.stdout, selectors.EVENT_READ)
             # With nothing to listen to (none could be started), waiting would have no end.
-            for key, _ in selector.select(_patience(running)) if running else []:
+            heard = selector.select(_patience(running)) if running else []
+            now = time.monotonic()  # what is done with an outcome takes its time, which is not the other jobs'
+            for key, _ in heard:
                 job = running[key.fd]
                 chunk = os.read(key.fd, 1 << 16)
                 yield from _listen(job, chunk)
@@ -163,7 +176,7 @@ def run_jobs(
                 del running[key.fd]
                 yield _finish(job)
             for descriptor, job in list(running.items()):
-                if time.monotonic() <= job.deadline:
+                if now <= job.deadline:
                     continue
                 if not job.timed_out:
                     _give_up(job)
@@ -192,6 +205,8 @@ def _start(
     # Without a name, so that a worker can neither replace it nor learn from its path.
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the job ends)
     try:
+        if request.truth is not None:
+            check_room(folder, request.images, request.truth.side)
         (folder / SCRATCH).mkdir()
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
         command = [sys.executable, "-P", str(GUARD)]
@@ -203,7 +218,7 @@ def _start(
             job = Job(folder=JOB, **{**given, "fit": FIT, "evaluate": EVALUATE})
             images = {FIT: request.fit, EVALUATE: request.evaluate}
             process = sandbox.start(command, jobs, pipes, folder, images)
-    except OSError:
+    except (OSError, StorageError):
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -258,6 +273,12 @@ def _finish(job: _Running) -> Outcome:
 
 def _outcome(job: _Running) -> Outcome:
     status, reason, scores = _verdict(job)
+    pixels = None
+    if status == "ok" and job.request.truth is not None:
+        try:
+            pixels = _pixels(job.folder, job.request.truth)
+        except (OSError, BadMapsError) as failure:
+            status, reason, scores = "failed", f"the maps cannot be used: {failure}", None
     scored, device, end = job.last(ScoredEvent), job.last(DeviceEvent), job.last(ExitEvent)
     return Outcome(
         job.request.key,
@@ -270,7 +291,14 @@ def _outcome(job: _Running) -> Outcome:
         device.device if device else None,
         device.precision if device else None,
         _tail(job.log),
+        pixels,
     )
+
+
+def _pixels(folder: Path, truth: Truth) -> bytes:
+    from bench.run.maps import count_maps  # scipy takes its time, and few need it
+
+    return count_maps(folder / MAPS_FILE, truth)
 
 
 def _verdict(job: _Running) -> tuple[Any, str, NDArray[np.float64] | None]:

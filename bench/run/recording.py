@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.contracts import MetricSpec
 from bench.data.variants import describe as describe_protocol
+from bench.results.pixels import PIXELS
 from bench.results.record import CostPart, DetectorPart, MetricPart, Record, TaskPart
 from bench.results.scores import sample_of, scores_table, split_scores, to_parquet
 from bench.results.store import SCORES
@@ -49,6 +50,8 @@ def make_record(
         offered, failed = evaluate_plugins(sample, metrics)
         computed = {**evaluate(sample), **offered}
         files = {SCORES: to_parquet(table)}
+        if outcome.pixels is not None:
+            files[PIXELS] = outcome.pixels
         reason = "; ".join(f"metric '{name}' failed: {describe(error)}" for name, error in failed.items())
     record = Record(
         schema=1,

@@ -11,6 +11,7 @@ from bench.errors import BadImagesError
 from bench.registry import Registry
 from bench.results.record import EDITED, Record
 from bench.results.store import Store
+from bench.run.maps import Truth, read_truth
 from bench.run.plan import Cell
 from bench.run.pool import Outcome, Request, Started, run_jobs
 from bench.run.reuse import why_recompute
@@ -171,7 +172,8 @@ class _Run:
         """Run cells in processes and write a record for each."""
         by_id = {cell.id: cell for cell in cells}
         started: dict[str, Outcome] = {}
-        requests = [self.request(cell, images) for cell in cells]
+        truths: dict[tuple[str, int], Truth | None] = {}
+        requests = [self.request(cell, images, truths) for cell in cells]
         hidden = (self.store.root, self.options.cache, *self.options.data)
         events = run_jobs(requests, self.options.jobs, self.options.timeout, hidden, self.options.sandbox)
         try:
@@ -195,9 +197,15 @@ class _Run:
         finally:
             events.close()
 
-    def request(self, cell: Cell, images: Mapping[tuple[str, int], ImageMaps]) -> Request:
+    def request(
+        self, cell: Cell, images: Mapping[tuple[str, int], ImageMaps], truths: dict[tuple[str, int], Truth | None]
+    ) -> Request:
+        """Say what a worker is to do; ``truths`` keeps the masks that were read, for other cells."""
         config, plugin = cell.variant.config, cell.variant.offer.plugin
-        maps = images[cell.task.spec.name, config.image_size]
+        key = (cell.task.spec.name, config.image_size)
+        maps = images[key]
+        if cell.variant.spec.maps and key not in truths:
+            truths[key] = read_truth(cell.task.spec, cell.task.manifest, config.image_size)
         return Request(
             key=cell.id,
             plugin=(plugin.name, plugin.module),
@@ -208,6 +216,7 @@ class _Run:
             fit=maps.fit,
             evaluate=maps.evaluate,
             images=len(cell.task.manifest.of_role("tune", "test")),
+            truth=truths[key] if cell.variant.spec.maps else None,
         )
 
     def finish(self, cell: Cell, outcome: Outcome) -> None:

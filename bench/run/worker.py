@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from bench.contracts import Detector, DetectorConfig, DetectorSpec, Images, RunContext
 from bench.errors import BadScoresError, PluginProblem
 from bench.hookspecs import GROUP, HookSpecs
+from bench.run.mapfile import MAPS_FILE, write_maps
 
 PROGRESS_INTERVAL = 0.1
 CHUNK = 4096
@@ -42,6 +43,7 @@ class Job(BaseModel):
         device: as asked for: ``auto``, ``cpu``, ``cuda``, ``mps``.
         fit: .npy file of the images to learn from.
         evaluate: .npy file of the images to score.
+        maps: whether to draw anomaly maps of these images too.
 
     """
 
@@ -55,6 +57,7 @@ class Job(BaseModel):
     device: str
     fit: Path
     evaluate: Path
+    maps: bool = False
 
 
 def work(raw: dict[str, object]) -> int:
@@ -105,6 +108,7 @@ class _Cell:
     folder: Path
     open_fit: Callable[[int], Images]
     open_evaluate: Callable[[int], Images]
+    maps: bool
 
 
 def _prepare(raw: dict[str, object]) -> _Cell:
@@ -113,10 +117,12 @@ def _prepare(raw: dict[str, object]) -> _Cell:
     raw.clear()  # the guard's frame holds it too
     open_fit, open_evaluate = _opener(job.fit), _opener(job.evaluate)
     folder, seed, device, config, plugin, name = job.folder, job.seed, job.device, job.config, job.plugin, job.detector
+    maps = job.maps
     del job
     spec = _load_spec(plugin, name)
     device, precision = _device(spec, device)
-    return _Cell(spec, spec.config().model_validate(config), seed, device, precision, folder, open_fit, open_evaluate)
+    known = spec.config().model_validate(config)
+    return _Cell(spec, known, seed, device, precision, folder, open_fit, open_evaluate, maps)
 
 
 def _opener(path: Path) -> Callable[[int], Images]:
@@ -140,6 +146,8 @@ def _run(cell: _Cell, emit: Callable[..., None]) -> None:
     scores = _score(detector, cell.open_evaluate(cell.config.channels), run)
     scored = time.perf_counter()
     np.save(cell.folder / SCORES_FILE, scores, allow_pickle=False)
+    if cell.maps:
+        _draw(detector, cell.open_evaluate(cell.config.channels), run, cell.folder / MAPS_FILE)
     emit(event="scored", fit_seconds=fitted - started, score_seconds=scored - fitted)
 
 
@@ -196,6 +204,12 @@ def _score(detector: Detector[DetectorConfig], images: Images, run: RunContext) 
         chunk = images[start : start + CHUNK]
         parts.append(check_scores(detector.anomaly_scores(chunk, run), len(chunk)))
     return np.concatenate(parts)
+
+
+def _draw(detector: Detector[DetectorConfig], images: Images, run: RunContext, path: Path) -> None:
+    chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
+    drawn = ((detector.anomaly_maps(chunk, run), len(chunk)) for chunk in chunks)
+    write_maps(path, drawn, images.shape[1], lambda done: run.progress("maps", done, len(images)))
 
 
 def check_scores(scores: Any, expected: int) -> NDArray[np.float64]:
