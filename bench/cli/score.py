@@ -59,15 +59,21 @@ def score(
         _show_subgroups(rows, by, as_json)
         return
     own = dict(operating_metrics(specificity)) if specificity is not None else dict(IMAGE_METRICS)
-    known = [*own, *offered]
+    pixels = list(dict.fromkeys(name for row in rows for name in row.pixels))
+    known = [*own, *pixels, *offered]
     names = known if metrics == "all" or specificity is not None else split_names(metrics)
+    names += [name for name in pixels if metrics == SHOWN and name not in names]
     for name in names:
         if name not in known:
             raise UnknownNameError("metric", name, known)
     from bench.metrics import measure
 
     found = [
-        {**measure(row.sample, {name: own[name] for name in names if name in own}), **_offered(row, names, offered)}
+        {
+            **measure(row.sample, {name: own[name] for name in names if name in own}),
+            **{name: row.pixels[name] for name in names if name in row.pixels},
+            **_offered(row, names, offered),
+        }
         for row in rows
     ]
     _show(rows, found, names, as_json)

@@ -10,7 +10,7 @@ from bench.metrics.image import (
     operating_metrics,
     values,
 )
-from bench.metrics.intervals import Interval, auroc_interval, auroc_over_seeds
+from bench.metrics.intervals import Interval, auroc_interval, auroc_over_seeds, over_seeds
 from bench.metrics.ranking import auroc, average_precision, roc_curve, sensitivity_at_specificity
 from bench.metrics.sample import Sample
 
@@ -28,6 +28,7 @@ __all__ = [
     "measure",
     "measure_other",
     "operating_metrics",
+    "over_seeds",
     "roc_curve",
     "sensitivity_at_specificity",
     "values",

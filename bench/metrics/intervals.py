@@ -17,6 +17,7 @@ Where the data cannot show their own spread, no method that measures it may clai
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -125,6 +126,30 @@ def bootstrap_interval(
         low, high = value - (value - low) * factor, value + (high - value) * factor
         name += ", widened by seed variance"
     return Interval(value, max(low, 0.0), min(high, 1.0), name) if share else Interval(value, low, high, name)
+
+
+def over_seeds(intervals: Sequence[Interval]) -> Interval:
+    """Join the intervals of several seeds on the same images where their scores are not at hand.
+
+    The sampling of images is taken to move all seeds alike, which is the most that it can; the seeds' own variance is
+    added. One interval is returned as it is.
+
+    Args:
+        intervals: of each seed, at 95 %.
+
+    """
+    if len(intervals) == 1:
+        return intervals[0]
+    points = np.array([one.value for one in intervals])
+    value, added = float(points.mean()), seed_variance(points)
+    sides = []
+    for end in ("low", "high"):
+        reach = float(np.mean([abs(getattr(one, end) - one.value) for one in intervals]))
+        images = (reach / quantile(0.95, 1.0, 0.0, 1)) ** 2
+        sides.append(quantile(0.95, images, added, len(points)) * math.sqrt(images + added))
+    return Interval(
+        value, value - sides[0], value + sides[1], f"{intervals[0].method}; of the mean of the seeds at most"
+    )
 
 
 def without_spread(value: float, sample: Sample, level: float) -> Interval | None:

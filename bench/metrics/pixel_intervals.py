@@ -43,8 +43,9 @@ def pixel_metrics(
     clusters: Clusters | None = None,
     resamples: int = RESAMPLES,
     tune_clusters: Clusters | None = None,
+    level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Compute every pixel metric that these images can give, with 95 % intervals; the same on every call.
+    """Compute every pixel metric that these images can give, with intervals; the same on every call.
 
     Images with lesions, normal images and others are drawn separately, as many of each as there are. Tune images are
     drawn as well, since they set the threshold of ``lesion_sensitivity_…``. Each ``method`` states the bound of the
@@ -55,6 +56,7 @@ def pixel_metrics(
         clusters: int64 (n,), equal for test images of one patient; None: every image by itself.
         resamples: at least 2.
         tune_clusters: the same for tune images, (m,).
+        level: of the intervals, in (0, 1).
 
     Raises:
         ValueError: no lesion at all, or no pixel outside lesions; fewer than 2 resamples.
@@ -74,7 +76,7 @@ def pixel_metrics(
     drawn = _resampled(counts, groups, resamples, without)
     word = "image" if clusters is None else "patient"
     return {
-        name: _interval(value, drawn[name], groups.number_behind(name), word, errors[name])
+        name: _interval(value, drawn[name], groups.number_behind(name), word, errors[name], level)
         for name, value in points.items()
     }
 
@@ -162,12 +164,12 @@ def _thresholds(tune_tops: NDArray[np.uint16], weights: NDArray[np.int64]) -> ND
     return np.concatenate([tune_threshold(np.repeat(tune_tops, row)[None]) for row in weights])
 
 
-def _interval(value: float, drawn: Floats, units: int, word: str, note: str) -> Interval:
+def _interval(value: float, drawn: Floats, units: int, word: str, note: str, level: float) -> Interval:
     if units == 1:
         return Interval(value, 0.0, 1.0, f"unknown: lesions, or normals, of one {word}; {note}")
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     low, high = min(float(low), value), max(float(high), value)
-    bound = ((1 - LEVEL) / 2) ** (1 / units)
+    bound = ((1 - level) / 2) ** (1 / units)
     if value > 1 - CLOSE:
         return Interval(value, min(low, bound), max(1.0, value), f"Clopper-Pearson on the smaller class; {note}")
     if value < CLOSE:

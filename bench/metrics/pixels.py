@@ -32,6 +32,9 @@ PIMO_BOUNDS = (1e-5, 1e-4)
 LESIONS = "lesion_sensitivity_at_95_specificity"
 SIZES = ("small", "medium", "large")
 SENSITIVITIES = (LESIONS, *(f"{LESIONS}_{size}" for size in SIZES))
+PIXEL_METRICS = (
+    "pixel_auroc", "pixel_average_precision", "aupro_at_30_fpr", "aupimo", "oracle_best_dice", *SENSITIVITIES
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

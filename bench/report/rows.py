@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
 from bench.errors import RecordError
-from bench.metrics import Interval, Sample, auroc_over_seeds, measure, values
+from bench.metrics import Interval, Sample, auroc_over_seeds, measure, over_seeds, values
+from bench.metrics.pixels import PIXEL_METRICS
 from bench.results.record import Record, TaskPart
 from bench.results.scores import Scores, read_scores, sample_of
 from bench.results.store import SCORES
@@ -31,6 +32,7 @@ class Row:
         seeds: the seeds that are averaged.
         stochastic: False if one seed stands for all.
         cells: the scores of each seed.
+        pixels: pixel metrics, by name, where the task has masks and the detector draws maps.
         fit_seconds: mean over the seeds.
         images_per_second: mean over the seeds, while scoring.
 
@@ -46,6 +48,7 @@ class Row:
     seeds: tuple[int, ...]
     stochastic: bool = True
     cells: tuple[Scores, ...] = ()
+    pixels: Mapping[str, Interval] = field(default_factory=dict)
     fit_seconds: float | None = None
     images_per_second: float | None = None
 
@@ -144,11 +147,21 @@ def _row(group: Sequence[tuple[Path, Record]]) -> Row:
         seeds,
         detector.stochastic,
         tuple(scores_of(folder, one) for folder, one in group),
+        _pixels([one for _, one in group]),
         _mean(one.cost.fit_seconds for _, one in group),
         _mean(one.cost.images_per_second for _, one in group),
     )
     assert row.sample is not None  # refused here rather than where it is first shown
     return row
+
+
+def _pixels(records: Sequence[Record]) -> dict[str, Interval]:
+    """Pixel metrics that all seeds have. They are taken from the records: to compute them again takes seconds each."""
+    return {
+        name: over_seeds([Interval(**record.metrics[name].model_dump()) for record in records])
+        for name in PIXEL_METRICS
+        if all(name in record.metrics for record in records)
+    }
 
 
 def scores_of(folder: Path, record: Record) -> Scores:

@@ -19,6 +19,7 @@ from bench.report.rows import Row, by_edition
 from bench.report.standing import Standings, rank_text, standing_note, standings
 from bench.results.record import TaskPart
 
+EMPTY = ("task", "detector", "variant", "status", "reason", "seeds")
 SENSITIVITY = "tune_sensitivity_at_95_specificity"
 FALSE_ALARMS = "false_alarm_rate_at_95_specificity"
 # Broken headings, so that a table fits a terminal of 80 columns.
@@ -92,6 +93,10 @@ def _plain(row: Row, found: Standings | None) -> dict[str, Any]:
             name: {part: getattr(row.metrics.get(name), part, None) for part in ("value", "low", "high")}
             for name in IMAGE_METRICS
         },
+        **{
+            name: {part: getattr(interval, part) for part in ("value", "low", "high")}
+            for name, interval in row.pixels.items()
+        },
         "fit_seconds": row.fit_seconds,
         "images_per_second": row.images_per_second,
     }
@@ -102,7 +107,14 @@ def as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     found = {task.manifest_sha256: standings(own) for task, own in by_edition(rows)}
     flat = [_flat(_plain(row, found[row.task.manifest_sha256])) for row in rows]
-    columns = list(flat[0]) if flat else ["task", "detector", "variant", "status", "reason", "seeds"]
+    columns = list(dict.fromkeys(name for row in flat for name in row)) or [
+        "task",
+        "detector",
+        "variant",
+        "status",
+        "reason",
+        "seeds",
+    ]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)

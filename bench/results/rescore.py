@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.contracts import MetricSpec
 from bench.errors import RecordError
+from bench.results.pixels import PIXELS
 from bench.results.scores import read_scores, sample_of
 from bench.results.store import SCORES, Store
 from bench.run.evaluate import evaluate, evaluate_plugins
@@ -34,9 +35,12 @@ def rescore(store: Store, offered: Sequence[MetricSpec]) -> tuple[int, int]:
         listed = {file.path: file.sha256 for file in record.files}
         if SCORES not in listed:
             raise RecordError(f"{folder}: the record lists no {SCORES}")
-        sample = sample_of([read_scores(folder / SCORES, listed[SCORES])])
-        others, _ = evaluate_plugins(sample, offered)
-        metrics = {**record.metrics, **evaluate(sample), **others}
+        if not store.has_files_of(record):
+            raise RecordError(f"{folder}: its files are not those that the record was made with: run bench verify")
+        scores = read_scores(folder / SCORES, listed[SCORES])
+        others, _ = evaluate_plugins(sample_of([scores]), offered)
+        pixels = folder / PIXELS if PIXELS in listed else None
+        metrics = {**record.metrics, **evaluate(scores, pixels), **others}
         if metrics != record.metrics:
             store.replace(record.model_copy(update={"metrics": metrics}))
             changed += 1

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from bench.contracts import MetricSpec
 from bench.data.manifest import count_roles, manifest_sha256
 from bench.errors import RecordError
-from bench.metrics import Sample, auroc_over_seeds, values
+from bench.metrics import Sample, auroc_over_seeds
 from bench.metrics.image import CLOSED_FORM
 from bench.metrics.intervals import RESAMPLES
 from bench.results.checksums import check_listed
+from bench.results.pixels import PIXELS
 from bench.results.record import MetricPart, Record, TaskPart, read_record
-from bench.results.scores import check_table, read_table, sample_of, split_columns
+from bench.results.scores import Scores, check_table, read_table, sample_of, split_columns
 from bench.results.store import RECORD, SCORES
-from bench.run.evaluate import evaluate, evaluate_plugins
+from bench.run.evaluate import evaluate, evaluate_plugins, points
 
 TOLERANCE = 1e-9
 
@@ -87,25 +88,28 @@ class Verifier:
         columns = check_table(table)
         if problems := listed.problems(record.task) or listed.against(columns):
             return problems
-        sample = sample_of([split_columns(columns)])
-        points = {name: float(of.mean()) for name, of in values(sample).items()}
-        return self._built_in(record, sample, points) + self._others(record, sample, points.keys())
+        cell = split_columns(columns)
+        found = points(cell, files.get(PIXELS))
+        problems = self._built_in(record, cell, found)
+        if self.deep and not problems:
+            inner, outer = (evaluate(cell, files.get(PIXELS), level) for level in _levels(RESAMPLES))
+            problems += [text for name in inner for text in _between(name, record.metrics[name], inner, outer)]
+        return problems + self._others(record, sample_of([cell]), found.keys())
 
-    def _built_in(self, record: Record, sample: Sample, points: Mapping[str, float]) -> list[str]:
-        """Values and closed-form intervals exactly; bootstraps, if asked for, within their Monte-Carlo error."""
-        lacking = [name for name in points if name not in record.metrics]
+    def _built_in(self, record: Record, cell: Scores, found: Mapping[str, float]) -> list[str]:
+        """Values and closed-form intervals, exactly."""
+        lacking = [name for name in found if name not in record.metrics]
         problems = [f"metrics are missing ({', '.join(lacking)}): run bench score --write"] if lacking else []
         problems += [
             text
-            for name, value in points.items()
+            for name, value in found.items()
             if name in record.metrics and (text := _value(name, record.metrics[name], value))
         ]
         for name in CLOSED_FORM:
             if name in record.metrics:
-                problems += _ends(name, record.metrics[name], MetricPart(**auroc_over_seeds(sample)._asdict()))
-        if self.deep and not problems:
-            inner, outer = (evaluate(sample, level) for level in _levels(RESAMPLES))
-            problems += [text for name in inner for text in _between(name, record.metrics[name], inner, outer)]
+                problems += _ends(
+                    name, record.metrics[name], MetricPart(**auroc_over_seeds(sample_of([cell]))._asdict())
+                )
         return problems
 
     def _others(self, record: Record, sample: Sample, own: Collection[str]) -> list[str]:

@@ -46,9 +46,9 @@ def make_record(
     scored = cell.task.manifest.of_role("tune", "test")
     if outcome.scores is not None:
         table = scores_table(scored, outcome.scores)
-        sample = sample_of([split_scores(table)])
-        offered, failed = evaluate_plugins(sample, metrics)
-        computed = {**evaluate(sample), **offered}
+        scores = split_scores(table)
+        offered, failed = evaluate_plugins(sample_of([scores]), metrics)
+        computed = {**evaluate(scores, outcome.pixels), **offered}
         files = {SCORES: to_parquet(table)}
         if outcome.pixels is not None:
             files[PIXELS] = outcome.pixels
