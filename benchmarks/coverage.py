@@ -3,8 +3,8 @@
     python benchmarks/coverage.py auroc [--runs 2000]     # AUROC and paired tests, patients and seeds
     python benchmarks/coverage.py others [--runs 2000]    # the bootstrap intervals of all other metrics
 
-Simulated benchmarks whose truth is known. Of a patient with one to four images all are healthy or all anomalous. A score
-is the sum of a part that a patient's images share (half of the variance), a part of the image, which seeds and
+Simulated benchmarks whose truth is known. Of a patient with one to four images all are healthy or all anomalous. A
+score is the sum of a part that a patient's images share (half of the variance), a part of the image, which seeds and
 detectors share to 60 %, and a part of its own. A seed moves the distance of the classes by a normal amount of standard
 deviation tau (0.1 moves AUROC by 0.02 at 0.8), so the truth is the mean over all possible seeds.
 """
@@ -80,7 +80,7 @@ def draw(
 
 
 def others(runs: int) -> None:
-    """Coverage of the bootstrap intervals: one seed, patients of one image, as many held-out normals as normal images."""
+    """Coverage of the bootstrap intervals: one seed, one image a patient, held-out normals as many as healthy ones."""
     names = [name for name in IMAGE_METRICS if name not in ("auroc", "fpr_at_95_tpr")]
     columns = [(area, patients) for area in (0.7, 0.9) for patients in (50, 100, 300)]
     held = {name: [] for name in names}

@@ -61,8 +61,8 @@ def _rows(results: Path, names: list[str] | None, tasks: list[str] | None) -> li
 
     if not results.is_dir():
         raise UsageError(f"{results} is not a folder")
-    rows = [row for row in published_rows(results, names) if tasks is None or row.task.name in tasks]
-    everything = published_rows(results) if names else rows
+    rows = [row for row in published_rows(results, names, private=True) if tasks is None or row.task.name in tasks]
+    everything = published_rows(results, private=True) if names else rows
     if missing := set(tasks or []) - {row.task.name for row in everything}:
         raise UsageError(f"no record of task {', '.join(sorted(missing))} in {results} fits")
     for name in names or ():

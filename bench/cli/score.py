@@ -52,7 +52,8 @@ def score(
     offered = {offer.spec.name: offer.spec for offer in open_registry(no_plugin).metrics.values()}
     if write:
         _write(results, list(offered.values()))
-    rows = [row for row in published_rows(results, split_names(detectors) if detectors else None, task) if row.cells]
+    wanted = split_names(detectors) if detectors else None
+    rows = [row for row in published_rows(results, wanted, task, private=True) if row.cells]
     if not rows:
         raise UsageError(f"no finished record in {results} fits")
     if by is not None:

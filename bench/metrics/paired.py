@@ -71,8 +71,9 @@ class Joint:
         """Compare two detectors, seed by seed.
 
         The difference of the mean AUROCs has the variance that its sampling of images gives it, and that of the seeds,
-        s² / seeds of the differences of each seed. Where both are 0 (two perfect rankings, two constant scores), the
-        interval joins those of the two AUROCs by square-and-add.
+        s² / seeds of the differences of each seed. Two scores that rank all images alike do not differ, whatever the
+        images. Where both variances are 0 otherwise (two perfect rankings), the interval joins those of the two
+        AUROCs by square-and-add.
 
         Args:
             first: position of a detector.
@@ -101,6 +102,8 @@ class Joint:
         images = max(float(contrast @ self.covariance[np.ix_(rows, rows)] @ contrast), 0.0)
         seeds, value = seed_variance(gaps), float(gaps.mean())
         if images + seeds < 1e-15:
+            if all(_same_ranking(self.samples[first].scores[a], self.samples[second].scores[b]) for a, b in pairs):
+                return Difference(0.0, 0.0, 0.0, 1.0, 0.0, "the same ranking")
             return _square_and_add(value, self.samples[first], self.samples[second], level)
         error, free = math.sqrt(images + seeds), degrees(images, seeds, count)
         half = quantile(level, images, seeds, count) * error
@@ -151,6 +154,10 @@ def _square_and_add(value: float, first: Sample, second: Sample, level: float) -
     p = 1.0 if value == 0 else _two_sided(abs(value) / (width / reach) if width else math.inf, math.inf)
     smallest = width / reach * (quantile(1 - ALPHA, 1.0, 0.0, 1) + quantile(2 * POWER - 1, 1.0, 0.0, 1))
     return Difference(value, max(low, -1.0), min(high, 1.0), p, smallest, "square-and-add of both intervals")
+
+
+def _same_ranking(one: Floats, other: Floats) -> bool:
+    return np.array_equal(np.unique(one, return_inverse=True)[1], np.unique(other, return_inverse=True)[1])
 
 
 def _two_sided(ratio: float, free: float) -> float:

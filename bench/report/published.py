@@ -1,8 +1,8 @@
-"""What is derived from published records and committed beside them: tables and the list of checksums."""
+"""What is derived from published records and committed beside them: tables, schemas and the list of checksums."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from pathlib import Path
 
 from bench.files import write_atomically
@@ -10,30 +10,33 @@ from bench.report.audits import audit_notes
 from bench.report.rows import Row, make_rows, newest
 from bench.report.table import as_markdown
 from bench.results.checksums import write_checksums
-from bench.results.record import Record
+from bench.results.schema import schemas
 from bench.results.store import Store
 
 TABLES = Path("leaderboard") / "tables.md"
 
 
-def published_rows(results: Path, names: list[str] | None = None, task: str | None = None) -> list[Row]:
-    """Return the rows that may be shown of a folder of results: newest versions, nothing of private tasks.
+def published_rows(
+    results: Path, names: list[str] | None = None, task: str | None = None, private: bool = False
+) -> list[Row]:
+    """Return the rows that are shown of a folder of results: newest versions.
 
     Args:
         results: folder of records.
         names: only these rows (``salad@no-ssim``), whatever their variant; None: the default variant of all.
         task: only this task.
+        private: with private tasks, for the eyes of who has their records; never for what is published.
 
     Raises:
         RecordError: a record that cannot be read.
 
     """
-    return newest(make_rows(public(Store(results).records(), task)), names)
-
-
-def public(found: Iterable[tuple[Path, Record]], task: str | None = None) -> list[tuple[Path, Record]]:
-    """Leave out private tasks, and all but one task if one is named."""
-    return [(f, record) for f, record in found if not record.task.private and task in (None, record.task.name)]
+    found = [
+        (folder, record)
+        for folder, record in Store(results).records()
+        if (private or not record.task.private) and task in (None, record.task.name)
+    ]
+    return newest(make_rows(found), names)
 
 
 def render_tables(results: Path) -> bytes:
@@ -43,7 +46,7 @@ def render_tables(results: Path) -> bytes:
 
 
 def write_leaderboard(results: Path) -> None:
-    """Write the tables and the checksums of a folder of published results.
+    """Write the tables, schemas and checksums of a folder of published results.
 
     Raises:
         StorageError: they cannot be written.
@@ -51,6 +54,8 @@ def write_leaderboard(results: Path) -> None:
 
     """
     write_atomically(results / TABLES, render_tables(results))
+    for name, schema in schemas().items():
+        write_atomically(results / "schemas" / name, (json.dumps(schema, indent=1) + "\n").encode())
     write_checksums(results)
 
 

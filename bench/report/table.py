@@ -107,14 +107,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     found = {task.manifest_sha256: standings(own) for task, own in by_edition(rows)}
     flat = [_flat(_plain(row, found[row.task.manifest_sha256])) for row in rows]
-    columns = list(dict.fromkeys(name for row in flat for name in row)) or [
-        "task",
-        "detector",
-        "variant",
-        "status",
-        "reason",
-        "seeds",
-    ]
+    columns = list(dict.fromkeys(name for row in flat for name in row)) or list(EMPTY)
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
