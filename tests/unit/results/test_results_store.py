@@ -4,14 +4,15 @@ import errno
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.errors import NewerRecordError, RecordError, StorageError
 from bench.files import check_writable, storage_error, write_atomically
 from bench.results.record import read_record
-from bench.results.scores import read_scores
+from bench.results.scores import read_scores, read_table, scores_table, split_scores, to_parquet
 from bench.results.store import FAILED_ATTEMPT, RECORD, SCORES, Store
-from tests.unit.record_factory import N, add_record
+from tests.unit.record_factory import N, add_record, entries
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -120,3 +121,25 @@ def test_more_room_is_needed_than_there_is(tmp_path: Path) -> None:
 
 def test_unknown_trouble_keeps_the_systems_words() -> None:
     assert "strange" in str(storage_error(Path("x"), OSError(errno.EIO, "strange")))
+
+
+def test_what_is_known_of_images_becomes_columns_and_ages_become_bands() -> None:
+    given = entries(4)
+    known = [{"sex": "F", "age": "63", "view": "PA", "eye": "L"}, {"sex": "M"}, {}, {"age": "unknown"}]
+    given = [entry._replace(attributes=known[place % 4]) for place, entry in enumerate(given)]
+    table = scores_table(given, np.zeros(len(given)))
+    assert [name for name in table.columns if name.startswith("group_")] == ["group_sex", "group_age", "group_view"]
+    assert table["group_age"].tolist()[0] == "60–79" and table["group_age"].isna().tolist()[1:] == [True] * 3
+    found = split_scores(read_table(to_parquet(table), "scores"))
+    assert set(found.groups) == {"sex", "age", "view"}
+    assert sorted(found.groups["sex"].tolist()) == sorted(["F", "M", "", ""][: len(found.ids)])
+
+
+def test_an_image_without_a_patient_stands_for_itself() -> None:
+    given = [entry._replace(patient="same" if place < 2 else None) for place, entry in enumerate(entries(6))]
+    found = split_scores(scores_table(given, np.zeros(len(given))))
+    assert found.patients is not None and len(found.ids) == 6
+    shared = [place for place, entry in enumerate(e for e in given if e.role == "test") if entry.patient]
+    assert len(set(found.patients.tolist())) == 6 - max(len(shared) - 1, 0)
+    nobody = [entry._replace(patient=None) for entry in given]
+    assert split_scores(scores_table(nobody, np.zeros(len(given)))).patients is None
