@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench.metrics import IMAGE_METRICS
 from tests.conftest import ROOT, Bench, shared_data, toy_detector
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -22,7 +23,7 @@ RECORD_KEYS = {"schema", "cell", "status", "reason", "log_tail", "task", "detect
 
 
 def check_record(folder: Path) -> None:
-    """A record has the documented keys, and its AUROC is what scikit-learn and DeLong's definition give."""
+    """A record has the documented keys, and its AUROC is what scikit-learn and Obuchowski's definition give."""
     record = json.loads((folder / "record.json").read_text())
     assert set(record) == RECORD_KEYS
     table = pd.read_parquet(folder / "scores.parquet")
@@ -36,17 +37,23 @@ def check_record(folder: Path) -> None:
         average_precision_score(labels, scores), abs=1e-12
     )
     if 0 < auroc["value"] < 1:
-        low, high = delong_by_definition(labels, scores)
+        low, high = interval_by_definition(labels, scores, test["patient"].fillna(test["image_id"]).to_numpy())
         assert auroc["low"] == pytest.approx(low, abs=1e-9)
         assert auroc["high"] == pytest.approx(high, abs=1e-9)
 
 
-def delong_by_definition(labels: np.ndarray, scores: np.ndarray) -> tuple[float, float]:
-    """95 % interval from every pair of images (DeLong et al. 1988), on the logit scale; independent of bench."""
+def interval_by_definition(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray) -> tuple[float, float]:
+    """95 % interval from every pair of images (Obuchowski 1997), on the logit scale; independent of bench."""
     wins = scores[labels == 1][:, None] - scores[labels == 0][None, :]
     wins = (wins > 0) + 0.5 * (wins == 0)
-    auroc = wins.mean()
-    variance = wins.mean(axis=1).var(ddof=1) / wins.shape[0] + wins.mean(axis=0).var(ddof=1) / wins.shape[1]
+    auroc, (m, n) = wins.mean(), wins.shape
+    sick = pd.Series(wins.mean(axis=1) - auroc).groupby(patients[labels == 1]).sum()
+    healthy = pd.Series(wins.mean(axis=0) - auroc).groupby(patients[labels == 0]).sum()
+    variance = (sick**2).sum() * len(sick) / (len(sick) - 1) / m**2
+    variance += (healthy**2).sum() * len(healthy) / (len(healthy) - 1) / n**2
+    every = len(set(patients))
+    shared = sick.index.intersection(healthy.index)
+    variance += 2 * (sick[shared] * healthy[shared]).sum() * every / (every - 1) / (m * n)
     middle, half = np.log(auroc / (1 - auroc)), 1.959963984540054 * np.sqrt(variance) / (auroc * (1 - auroc))
     return tuple(1 / (1 + np.exp(-(middle + side * half))) for side in (-1, 1))
 
@@ -58,8 +65,8 @@ def test_json_csv_and_terminal_tell_the_same(bench: Bench, run_toy: Run) -> None
     rows = {row["detector"]: row for row in json.loads(done.stdout)["rows"]}
     row = rows["toy"]
     assert set(row) == {
-        "task", "detector", "variant", "status", "reason", "seeds", "auroc", "average_precision",
-        "sensitivity_at_95_specificity", "false_alarm_rate_at_95_specificity", "fit_seconds", "images_per_second",
+        "task", "detector", "variant", "status", "reason", "seeds", "best_rank", "worst_rank", "probability_of_top",
+        "fit_seconds", "images_per_second", *IMAGE_METRICS,
     }  # fmt: skip
     assert (row["task"], row["variant"], row["status"], row["seeds"]) == ("chest-xray", "default", "ok", [0, 1])
     assert rows["mean-intensity"]["seeds"] == [0]  # its seed changes nothing

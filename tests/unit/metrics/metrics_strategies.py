@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import chi2, t
 
 from bench.metrics import Sample
 
@@ -38,6 +39,12 @@ def sample(labels, scores, tune=None, clusters=None, tune_clusters=None):
     scores = np.atleast_2d(np.asarray(scores, float))
     tune = np.empty((len(scores), 0)) if tune is None else np.atleast_2d(np.asarray(tune, float))
     return Sample(np.asarray(labels, np.int8), scores, tune, clusters, tune_clusters)
+
+
+def students_t(level, images, seeds, count):
+    """Two-sided quantile for a variance over images plus one over seeds, from the definition of its degrees."""
+    typical = seeds * (count - 1) / chi2.median(count - 1)
+    return t.ppf((1 + level) / 2, (count - 1) * (images + typical) ** 2 / typical**2)
 
 
 def every_threshold(labels, scores):

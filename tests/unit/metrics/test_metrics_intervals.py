@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_strategies import few, gaussian, many, rankings, sample
+from metrics_strategies import few, gaussian, many, rankings, sample, students_t
 from scipy.special import expit, logit
-from scipy.stats import binomtest, norm, t
+from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.metrics import IMAGE_METRICS, auroc, auroc_interval, auroc_over_seeds, delong, measure, measure_other, values
@@ -187,7 +187,7 @@ def test_auroc_over_seeds_adds_both_variances(ranking):
     found = auroc_over_seeds(sample(labels, scores))
     assert found.value == pytest.approx(mean, abs=1e-12)
     if images + seeds > 1e-9 and 0 < mean < 1:
-        quantile = t.ppf(0.975, 2 * ((images + seeds) / seeds) ** 2) if seeds else norm.ppf(0.975)
+        quantile = students_t(0.95, images, seeds, 3) if seeds else norm.ppf(0.975)
         half = quantile * np.sqrt(images + seeds) / (mean * (1 - mean))
         expected = (expit(logit(mean) - half), expit(logit(mean) + half))
         assert (found.low, found.high) == pytest.approx(expected, abs=1e-7)
@@ -232,7 +232,7 @@ def test_average_precision_over_seeds_resamples_the_mean_and_widens_it():
     means = resampled_metric(lambda a, b, c: average_precision_score(a, b), sample(labels, scores), 300, 0)
     points = [average_precision_score(labels, one) for one in scores]
     images, seeds = np.var(means, ddof=1), np.var(points, ddof=1) / 3
-    stretch = t.ppf(0.975, 2 * ((images + seeds) / seeds) ** 2) / norm.ppf(0.975)
+    stretch = students_t(0.95, images, seeds, 3) / norm.ppf(0.975)
     factor = stretch * np.sqrt((images + seeds) / images)
     value, (low, high) = np.mean(points), np.percentile(means, [2.5, 97.5])
     found = precision(labels, scores)
@@ -247,7 +247,7 @@ def test_seeds_that_differ_on_images_that_do_not_are_widened_by_students_t():
     labels = np.repeat([1, 0], [100, 100])
     perfect = np.linspace(1, 0, 200)
     found = precision(labels, np.stack([perfect, np.zeros(200), perfect, perfect]))
-    half = t.ppf(0.975, 3) * np.std([1, 0.5, 1, 1], ddof=1) / 2
+    half = students_t(0.95, 0.0, 1.0, 4) * np.std([1, 0.5, 1, 1], ddof=1) / 2
     assert found == (0.875, pytest.approx(0.875 - half), 1.0, "seed variance")
 
 

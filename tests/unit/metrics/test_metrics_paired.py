@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_strategies import few, gaussian, many, rankings, sample
+from metrics_strategies import few, gaussian, many, rankings, sample, students_t
 from scipy import stats
 
 from bench.metrics import delong
@@ -51,11 +51,12 @@ def test_seeds_add_their_variance_with_students_t():
     areas, covariance = delong(labels, scores)
     weights = np.array([1, 1, 1, -1, -1, -1]) / 3
     images, seeds = weights @ covariance @ weights, np.var(areas[:3] - areas[3:], ddof=1) / 3
-    free = 2 * (images + seeds) ** 2 / seeds**2
     found = compare(first, second)
-    half = stats.t.ppf(0.975, free) * np.sqrt(images + seeds)
+    half = students_t(0.95, images, seeds, 3) * np.sqrt(images + seeds)
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), abs=1e-9)
-    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / np.sqrt(images + seeds), free), abs=1e-9)
+    # p is the level whose interval just reaches zero.
+    edge = students_t(1 - found.p, images, seeds, 3) * np.sqrt(images + seeds)
+    assert edge == pytest.approx(abs(found.value), abs=1e-9)
     assert found.method == "paired DeLong and seed variance"
 
 
