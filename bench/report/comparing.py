@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -174,10 +175,11 @@ def draw_across(overall: Overall, path: Path) -> None:
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         critical_difference_diagram(dict(zip(names, found.ranks, strict=True)), apart, ax=axes)
-        axes.set_title(f"mean rank over {', '.join(overall.tasks)}\n{conclusion(overall)}", loc="left", fontsize=9)
+        text = "\n".join(wrap(f"mean rank over {', '.join(overall.tasks)}. {conclusion(overall)}", 100))
+        axes.set_title(text, loc="left", fontsize=9)
         buffer = io.BytesIO()
         metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
-        figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata)
+        figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata, bbox_inches="tight")
     write_atomically(path, buffer.getvalue())
 
 
