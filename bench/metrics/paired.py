@@ -172,11 +172,11 @@ def holm(values: Sequence[float]) -> list[float]:
 
     Source: Holm, Scandinavian Journal of Statistics 1979.
     """
-    if not values:
-        return []
-    from statsmodels.stats.multitest import multipletests
-
-    return [float(p) for p in multipletests(list(values), method="holm")[1]]
+    order = np.argsort(values, kind="stable")
+    steps = np.sort(values) * np.arange(len(values), 0, -1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
 
 
 def ranks(size: int, differences: Sequence[tuple[int, int, float, float]]) -> list[tuple[int, int]]:

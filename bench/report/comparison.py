@@ -48,7 +48,8 @@ class Comparison:
     @property
     def resolvable(self) -> bool:
         """Whether the difference is one that as many images and seeds find with a power of 80 %."""
-        return self.difference is not None and abs(self.difference.value) >= self.difference.smallest
+        found = self.difference
+        return found is not None and found.value != 0 and abs(found.value) >= found.smallest
 
     def plain(self) -> dict[str, Any]:
         """Values for JSON; numbers are null where the images are too few."""

@@ -134,6 +134,14 @@ def test_holm_by_its_definition(values):
     assert holm(values) == pytest.approx(expected.tolist())
 
 
+def test_holm_is_that_of_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    values = np.random.default_rng(0).random(21) ** 4
+    assert holm(values.tolist()) == pytest.approx(multipletests(values, method="holm")[1].tolist(), abs=1e-15)
+    assert holm([]) == []
+
+
 def test_a_rank_is_a_range():
     # 0 is better than 2 and 3 for sure; 1 than 3; the rest is open.
     found = ranks(4, [(0, 1, 0.1, 0.2), (0, 2, 0.2, 0.01), (0, 3, 0.4, 0.001), (1, 2, 0.1, 0.6), (3, 1, -0.3, 0.04)])
