@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bench.cli.options import split_names
+from bench.cli.options import OneTaskOption, RowsOption, split_names
 from bench.errors import UnknownNameError, UsageError
 
 leaderboard = typer.Typer(no_args_is_help=True, help="Tables and curves from published records alone.")
@@ -21,11 +21,8 @@ def group() -> None:
 @leaderboard.command("table")
 def table(
     results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
-    task: Annotated[Optional[str], typer.Option(help="Only this task.")] = None,  # noqa: UP045
-    detectors: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Only these rows, e.g. salad,salad@no-ssim; the default variant of all otherwise."),
-    ] = None,
+    task: OneTaskOption = None,
+    detectors: RowsOption = None,
     form: Annotated[str, typer.Option("--format", help="terminal, md, csv or json.")] = "terminal",
     roc: Annotated[Optional[Path], typer.Option(help="Also draw the ROC curves into this folder.")] = None,  # noqa: UP045
 ) -> None:

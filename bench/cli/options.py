@@ -26,6 +26,13 @@ AcceptOption = Annotated[
 SkipBadOption = Annotated[
     bool, typer.Option("--skip-bad", help="Leave out images that cannot be read; the manifest says which.")
 ]
+OneTaskOption = Annotated[Optional[str], typer.Option("--task", help="Only this task.")]  # noqa: UP045
+RowsOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--detectors", help="Only these rows, e.g. salad,salad@no-ssim; the default variant of all otherwise."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

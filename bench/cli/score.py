@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from bench.cli.options import BlockOption, JsonOption, open_registry, split_names
+from bench.cli.options import BlockOption, JsonOption, OneTaskOption, RowsOption, open_registry, split_names
 from bench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ SHOWN = (
 
 def score(
     results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
-    task: Annotated[Optional[str], typer.Option(help="Only this task.")] = None,  # noqa: UP045
-    detectors: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Only these rows, e.g. salad,salad@no-ssim; the default variant of all otherwise."),
-    ] = None,
+    task: OneTaskOption = None,
+    detectors: RowsOption = None,
     metrics: Annotated[str, typer.Option(help="Names of metrics, separated by commas, or 'all'.")] = SHOWN,
     specificity: Annotated[
         Optional[float],  # noqa: UP045
