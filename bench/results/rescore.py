@@ -33,6 +33,8 @@ def rescore(store: Store, offered: Sequence[MetricSpec]) -> tuple[int, int]:
             continue
         count += 1
         listed = {file.path: file.sha256 for file in record.files}
+        if store.folder_of(record).resolve() != folder.resolve():  # it would be written to where its names point
+            raise RecordError(f"{folder}: the record is of another task, detector or cell: run bench verify")
         if SCORES not in listed:
             raise RecordError(f"{folder}: the record lists no {SCORES}")
         if not store.has_files_of(record):

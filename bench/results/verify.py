@@ -229,8 +229,9 @@ def _files(folder: Path, record: Record) -> tuple[dict[str, bytes], list[str]]:
         files[file.path] = content
     if SCORES not in files:
         problems.append(f"the record lists no {SCORES}")
-    if folder.name != record.cell:
-        problems.append(f"the record is of cell {record.cell}, and lies in a folder of another name")
+    names = (record.task.name, record.detector.name, record.cell)
+    if (folder.parents[1].name, folder.parent.name, folder.name) != names:
+        problems.append(f"the record is of {'/'.join(names)}, and lies in a folder of another name")
     return files, problems
 
 

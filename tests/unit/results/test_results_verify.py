@@ -232,3 +232,15 @@ def test_nothing_outside_the_folder_is_read(store: Store) -> None:
     edit_record(store, record, files=[file, file.model_copy(update={"path": "../secret"})])
     found = Verifier().verify(store.folder_of(record))
     assert "names a file outside its folder" in found.problems[0]
+
+
+@pytest.mark.parametrize("part", ["task", "detector"])
+def test_names_that_lead_elsewhere_are_found_and_nothing_is_written_there(store: Store, part: str) -> None:
+    record = add_record(store)
+    named = getattr(record, part).model_copy(update={"name": "../../../elsewhere"})
+    path = store.folder_of(record) / RECORD
+    path.write_bytes(record.model_copy(update={part: named, "metrics": {}}).to_json())
+    assert problems(store)
+    with pytest.raises(RecordError):
+        rescore(store, [])
+    assert not list(store.root.parent.glob("elsewhere*"))
