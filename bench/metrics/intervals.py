@@ -70,6 +70,9 @@ def auroc_over_seeds(sample: Sample, level: float = 0.95) -> Interval:
     areas, covariance = delong(sample.labels, sample.scores, sample.clusters)
     # Rounding, or few patients, may leave a variance that is 0 a little below it.
     images, seeds = max(float(covariance.mean()), 0.0), seed_variance(areas)
+    if sample.clusters is not None and images + seeds < 1e-15:
+        # Of few patients with images of both classes, the sums may cancel: no spread is seen, and none is ruled out.
+        return Interval(value, 0.0, 1.0, "unknown: too few patients")
     half = quantile(level, images, seeds, len(areas)) * math.sqrt(images + seeds) / (value * (1 - value))
     centre = math.log(value / (1 - value))
     low, high = min(_expit(centre - half), value), max(_expit(centre + half), value)
@@ -148,7 +151,10 @@ def over_seeds(intervals: Sequence[Interval]) -> Interval:
         images = (reach / quantile(0.95, 1.0, 0.0, 1)) ** 2
         sides.append(quantile(0.95, images, added, len(points)) * math.sqrt(images + added))
     return Interval(
-        value, value - sides[0], value + sides[1], f"{intervals[0].method}; of the mean of the seeds at most"
+        value,
+        max(value - sides[0], 0.0),
+        min(value + sides[1], 1.0),
+        f"{intervals[0].method}; mean of seeds, at most",
     )
 
 

@@ -199,4 +199,4 @@ def newest(rows: Sequence[Row], names: Sequence[str] | None = None) -> list[Row]
 
 
 def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())

@@ -84,7 +84,7 @@ class Store:
         staged = {name: folder / f".new-{os.getpid()}-{name}" for name in (*files, RECORD)}
         try:
             for name, path in staged.items():  # all of it is on disk before anything old is touched
-                write_atomically(path, files.get(name) or record.to_json())
+                write_atomically(path, files[name] if name in files else record.to_json())
             (folder / RECORD).unlink(missing_ok=True)
             for name, path in staged.items():
                 path.replace(folder / name)

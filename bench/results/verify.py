@@ -62,14 +62,18 @@ class Verifier:
             record = read_record(folder / RECORD)
         except RecordError as error:
             return Verified(folder, None, {}, b"", (str(error),))
+        names = (record.task.name, record.detector.name, record.cell)
+        if (folder.parents[1].name, folder.parent.name, folder.name) != names:
+            text = f"the record is of {'/'.join(names)}, and lies in a folder of another name"
+            return Verified(folder, record, {}, b"", (text,))
         try:
             listed = self._manifest(folder, record)
             if record.status != "ok":
-                return Verified(folder, record, {}, listed.content, ())
+                return Verified(folder, record, {}, listed.content, tuple(listed.problems(record.task)))
             files, problems = _files(folder, record)
             if not problems:
                 problems = self._content(folder, record, files, listed)
-        except RecordError as error:
+        except (RecordError, ValueError) as error:  # a ValueError: scores that no metric can be computed from
             return Verified(folder, record, {}, b"", (str(error),))
         return Verified(folder, record, files, listed.content, tuple(problems))
 
@@ -221,17 +225,15 @@ def verify_results(root: Path, metrics: Sequence[MetricSpec] = (), deep: bool = 
 def _files(folder: Path, record: Record) -> tuple[dict[str, bytes], list[str]]:
     problems, files = [], {}
     for file in record.files:
-        if Path(file.path).name != file.path:
-            raise RecordError(f"the record names a file outside its folder: {file.path}")
-        content = (folder / file.path).read_bytes() if (folder / file.path).is_file() else b""
-        if sha256(content).hexdigest() != file.sha256:
+        if Path(file.path).name != file.path or file.path in ("..", RECORD):
+            raise RecordError(f"the record names a file outside its folder, or itself: {file.path}")
+        there = (folder / file.path).is_file()
+        content = (folder / file.path).read_bytes() if there else b""
+        if not there or sha256(content).hexdigest() != file.sha256:
             problems.append(f"{file.path} is missing or is not the file that the record was made with")
         files[file.path] = content
     if SCORES not in files:
         problems.append(f"the record lists no {SCORES}")
-    names = (record.task.name, record.detector.name, record.cell)
-    if (folder.parents[1].name, folder.parent.name, folder.name) != names:
-        problems.append(f"the record is of {'/'.join(names)}, and lies in a folder of another name")
     return files, problems
 
 

@@ -9,7 +9,18 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest, norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from bench.metrics import IMAGE_METRICS, auroc, auroc_interval, auroc_over_seeds, delong, measure, measure_other, values
+from bench.metrics import (
+    IMAGE_METRICS,
+    Interval,
+    auroc,
+    auroc_interval,
+    auroc_over_seeds,
+    delong,
+    measure,
+    measure_other,
+    over_seeds,
+    values,
+)
 from bench.metrics.bootstrap import resampled_auroc, resampled_metric
 from bench.metrics.intervals import bootstrap_interval
 
@@ -291,3 +302,15 @@ def test_what_cannot_be_ranked_is_refused(bad):
         auroc_interval([1, 1], [0.0, 1.0])
     with pytest.raises(ValueError, match=r"must be \(n,\)"):
         auroc_interval([1, 0], [[0.0, 1.0]])
+
+
+def test_patients_of_both_classes_whose_sums_cancel_are_no_certainty():
+    few = sample([0, 1, 0, 1], [2.0, 3.0, 0.0, 1.0], clusters=np.array([0, 0, 1, 1]))
+    assert auroc_over_seeds(few) == (0.75, 0.0, 1.0, "unknown: too few patients")
+
+
+def test_joined_seeds_stay_within_0_and_1():
+    given = [Interval(0.99, 0.95, 0.999, "m"), Interval(0.999, 0.96, 1.0, "m"), Interval(0.93, 0.9, 0.96, "m")]
+    found = over_seeds(given)
+    assert 0 <= found.low < found.value < found.high == 1.0
+    assert over_seeds(given[:1]) == given[0]

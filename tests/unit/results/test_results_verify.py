@@ -12,6 +12,7 @@ from bench.contracts import MetricSpec
 from bench.errors import RecordError
 from bench.report.published import TABLES, check_tables, write_leaderboard
 from bench.results.checksums import NAME, check_listed, refuse_edited
+from bench.results.publish import publish_cell
 from bench.results.record import Record, read_record
 from bench.results.rescore import rescore
 from bench.results.scores import to_parquet
@@ -232,6 +233,23 @@ def test_nothing_outside_the_folder_is_read(store: Store) -> None:
     edit_record(store, record, files=[file, file.model_copy(update={"path": "../secret"})])
     found = Verifier().verify(store.folder_of(record))
     assert "names a file outside its folder" in found.problems[0]
+
+
+def test_a_failed_record_whose_names_lead_elsewhere_is_not_published(store: Store, tmp_path: Path) -> None:
+    record = add_record(store, status="failed", reason="no")
+    named = record.detector.model_copy(update={"name": "../../../../escaped"})
+    folder = store.folder_of(record)
+    (folder / RECORD).write_bytes(record.model_copy(update={"detector": named}).to_json())
+    with pytest.raises(RecordError, match="a folder of another name"):
+        publish_cell(folder, Store(tmp_path / "a" / "b" / "c"))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_missing_file_with_the_hash_of_nothing_is_missing(store: Store) -> None:
+    record = add_record(store)
+    nothing = record.files[0].model_copy(update={"path": "state.safetensors", "sha256": sha256(b"").hexdigest()})
+    edit_record(store, record, files=[*record.files, nothing])
+    assert any("state.safetensors is missing" in problem for problem in problems(store))
 
 
 @pytest.mark.parametrize("part", ["task", "detector"])
