@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TaskSpec,
     )
     from bench.errors import (
+        BadMapsError,
         BadScoresError,
         BadTaskError,
         BenchError,
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "API",
+    "BadMapsError",
     "BadScoresError",
     "BadTaskError",
     "BenchError",

@@ -23,16 +23,14 @@ def publish(
     from bench.results.store import Store
 
     metrics = [offer.spec for offer in open_registry(no_plugin).metrics.values()]
-    folders = find_cells(runs, Store(results))
-    for folder in folders:
-        check_publishable(folder, metrics)
+    checked = [check_publishable(folder, metrics) for folder in find_cells(runs, Store(results))]
     target = Store(to)
     target.check_writable()
     refuse_edited(to)
-    for folder in folders:
-        record = publish_cell(folder, target, metrics)
+    for found in checked:
+        record = publish_cell(found, target)
         typer.echo(
             f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}: {record.cell}"
         )
     write_leaderboard(to)
-    typer.echo(f"published {len(folders)} record(s) to {to}", err=True)
+    typer.echo(f"published {len(checked)} record(s) to {to}", err=True)

@@ -43,4 +43,5 @@ def verify(
     if count == 0:
         raise UsageError(f"no record in {results}")
     if not as_json:
-        typer.echo(f"{count} record(s) verified: files, images, metrics and tables are what the scores give")
+        rest = "" if deep else "; bootstrap intervals are looked at with --deep"
+        typer.echo(f"{count} record(s) verified: files, images, metrics and tables are what the scores give{rest}")

@@ -8,7 +8,8 @@ place of the normal distribution, with the degrees of freedom of the sum (:func:
 Where the data cannot show their own spread, no method that measures it may claim certainty:
 
 - at exactly 0 or 1 the width is that of a Clopper-Pearson interval for as many trials as the smaller class has units;
-- a class of one unit says nothing of its spread, so the interval is the metric's whole range;
+- a class of one unit, or few patients with images of both classes whose sums cancel, say nothing of their spread, so
+  the interval is the metric's whole range;
 - constant scores rank nothing. Their metrics are known without any data, so the interval is the value.
 
 ``method`` says which of these was used.
@@ -89,7 +90,7 @@ def bootstrap_interval(
 ) -> Interval:
     """Percentile interval of a mean over seeds, stretched to the value where the percentiles miss it.
 
-    Both sides are stretched by the part of the variance that is due to the seeds, and cut at the limits.
+    Both sides are stretched by the part of the variance that is due to the seeds, and cut where a share ends.
 
     Args:
         points: float64 (seeds,), the metric of each seed.

@@ -24,17 +24,6 @@ class Operating(NamedTuple):
     normal: Floats
 
 
-def alarm_threshold(tune: Floats, specificity: float) -> float:
-    """Return the smallest score that at least ``specificity`` of held-out normals do not exceed.
-
-    Args:
-        tune: float64 (m,), m ≥ 1.
-        specificity: in (0, 1].
-
-    """
-    return float(np.sort(tune)[_ranks(np.array([len(tune)]), specificity)[0] - 1])
-
-
 def operating_point(
     scores: Floats, tune: Floats, weights: NDArray[np.int64], tp: Counts, fp: Counts, specificity: float
 ) -> Operating:

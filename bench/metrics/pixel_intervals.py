@@ -32,7 +32,6 @@ from bench.metrics.pixels import (
 Floats = NDArray[np.float64]
 Clusters = NDArray[np.int64]
 
-LEVEL = 0.95
 ROWS = 256
 """Resamples at a time: their sums take about 40 MB."""
 CLOSE = 1e-9

@@ -10,9 +10,7 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bench.errors import UsageError
@@ -21,7 +19,7 @@ from bench.metrics.across import Across, across_tasks
 from bench.report.comparison import Comparison, verdict
 from bench.report.rows import Row
 from bench.report.standing import Standings, rank_text
-from bench.report.table import print_wide
+from bench.report.table import plain_table, print_wide
 from bench.results.record import TaskPart
 
 
@@ -35,7 +33,7 @@ def print_comparisons(found: Sequence[Comparison]) -> None:
         console.print(
             Text(f"{task.name} v{task.version} ({task.edition}) · {whole.images} test images{patients}", "bold")
         )
-        table = _table("pair", "images", "seeds", "difference [95 % interval]", "p", "Holm", "")
+        table = plain_table("pair", "images", "seeds", "difference [95 % interval]", "p", "Holm", "")
         for one in own:
             table.add_row(*map(Text, _cells(one)))
         print_wide(table, console)
@@ -65,7 +63,7 @@ def print_ranks(ranked: Sequence[tuple[TaskPart, Standings | None]]) -> None:
     for task, own in ranked:
         if own is None:
             continue
-        table = _table(f"{task.name} ({task.edition})", "rank", "P(highest AUROC)")
+        table = plain_table(f"{task.name} ({task.edition})", "rank", "P(highest AUROC)")
         for name, rank in own.ranks.items():
             table.add_row(Text(name), Text(rank_text(rank)), Text(f"{own.top[name]:.3f}"))
         print_wide(table, console)
@@ -133,7 +131,7 @@ def print_across(overall: Overall) -> None:
         console.print(Text(f"Across tasks: {overall.reason}."))
         return
     found = overall.found
-    table = _table(f"mean rank over {', '.join(overall.tasks)}", "")
+    table = plain_table(f"mean rank over {', '.join(overall.tasks)}", "")
     for name, rank in zip(overall.names, found.ranks, strict=True):
         table.add_row(Text(name), Text(f"{rank:.2f}"))
     print_wide(table, console)
@@ -181,10 +179,3 @@ def draw_across(overall: Overall, path: Path) -> None:
         metadata = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
         figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata, bbox_inches="tight")
     write_atomically(path, buffer.getvalue())
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        table.add_column(Text(heading), no_wrap=True)
-    return table

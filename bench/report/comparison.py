@@ -11,7 +11,7 @@ import numpy as np
 from bench.errors import UsageError
 from bench.metrics.paired import FEW, Difference, Joint, holm
 from bench.report.rows import Row, by_edition
-from bench.report.standing import compare_rows, shared_seeds
+from bench.report.standing import compare_rows, join, shared_seeds
 from bench.report.subgroups import parts
 from bench.results.record import TaskPart
 
@@ -112,7 +112,7 @@ def compare_all(editions: Iterable[tuple[TaskPart, Sequence[Row]]], by_category:
     whole: list[Comparison] = []
     diseases: list[Comparison] = []
     for task, rows in editions:
-        for first, second, found in compare_rows(rows):
+        for first, second, found in compare_rows(rows, join(rows)):
             pair = _comparison(task, first, second, None, np.ones(len(first.sample.labels), bool), found)
             whole.append(pair)
             diseases += _categories(task, first, second) if by_category else []

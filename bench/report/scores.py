@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from bench.metrics import Interval
 from bench.report.rows import Row, by_edition
 from bench.report.subgroups import Subgroup
-from bench.report.table import describe_task, print_wide, with_interval
+from bench.report.table import describe_task, plain_table, print_wide, with_interval
 
 
 def print_metrics(rows: Sequence[Row], found: Sequence[Mapping[str, Interval]], names: Sequence[str]) -> None:
@@ -20,7 +18,7 @@ def print_metrics(rows: Sequence[Row], found: Sequence[Mapping[str, Interval]], 
     metrics = dict(zip(map(id, rows), found, strict=True))
     console = Console(soft_wrap=False)
     for task, own in by_edition(rows):
-        table = _table("metric", "detector", "value [95 % interval]", "method")
+        table = plain_table("metric", "detector", "value [95 % interval]", "method")
         for name in names:
             for row in own:
                 if interval := metrics[id(row)].get(name):
@@ -35,7 +33,7 @@ def print_subgroups(found: Sequence[tuple[Row, Sequence[Subgroup]]], by: str) ->
     parts = {id(row): of for row, of in found}
     console = Console(soft_wrap=False)
     for task, own in by_edition([row for row, _ in found]):
-        table = _table(by, "detector", "AUROC [95 % interval]", "normal + anomalous", "note")
+        table = plain_table(by, "detector", "AUROC [95 % interval]", "normal + anomalous", "note")
         for place in range(len(parts[id(own[0])])):
             for row in own:
                 one = parts[id(row)][place]
@@ -44,10 +42,3 @@ def print_subgroups(found: Sequence[tuple[Row, Sequence[Subgroup]]], by: str) ->
         console.print(Text(describe_task(task), style="bold"))
         print_wide(table, console)
         console.print()
-
-
-def _table(*headings: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        table.add_column(Text(heading), no_wrap=True)
-    return table

@@ -53,8 +53,8 @@ def shared_seeds(first: Row, second: Row) -> list[tuple[int, int]]:
     return [(first.seeds.index(s), second.seeds.index(s)) for s in first.seeds if s in second.seeds]
 
 
-def compare_rows(rows: Sequence[Row]) -> list[tuple[Row, Row, Difference]]:
-    """Compare all pairs of rows of one edition that have a seed in common, images paired by id.
+def join(rows: Sequence[Row]) -> Joint:
+    """Compute the covariance of all rows of one edition, images paired by id.
 
     Raises:
         RecordError: rows that scored other images, or a class with fewer than two units.
@@ -63,9 +63,13 @@ def compare_rows(rows: Sequence[Row]) -> list[tuple[Row, Row, Difference]]:
     if any(row.cells[0].ids != rows[0].cells[0].ids for row in rows):
         raise RecordError(f"the records of {rows[0].task.name} hold scores of different images: run bench verify")
     try:
-        joint = Joint([row.sample for row in rows])
+        return Joint([row.sample for row in rows])
     except ValueError as error:
         raise RecordError(f"{rows[0].task.name}: {error}") from error
+
+
+def compare_rows(rows: Sequence[Row], joint: Joint) -> list[tuple[Row, Row, Difference]]:
+    """Compare all pairs of rows that have a seed in common; ``joint`` is that of these rows."""
     found = []
     for one, other in combinations(range(len(rows)), 2):
         if pairs := shared_seeds(rows[one], rows[other]):
@@ -82,16 +86,16 @@ def standings(rows: Sequence[Row]) -> Standings | None:
     compared = [row for row in rows if named.get(row.name) is row]
     if len(compared) < 2 or min(compared[0].sample.sizes()) < 2:
         return None
-    found = compare_rows(compared)
+    joint = join(compared)
+    found = compare_rows(compared, joint)
     adjusted = holm([difference.p for _, _, difference in found])
     pairs = tuple(Pair(a.name, b.name, d, p) for (a, b, d), p in zip(found, adjusted, strict=True))
     names = [row.name for row in compared]
     places = {name: number for number, name in enumerate(names)}
     plain = [(places[pair.first], places[pair.second], pair.difference.value, pair.adjusted) for pair in pairs]
-    chances = Joint([row.sample for row in compared]).probability_of_top()
     return Standings(
         dict(zip(names, ranks(len(names), plain), strict=True)),
-        dict(zip(names, chances, strict=True)),
+        dict(zip(names, joint.probability_of_top(), strict=True)),
         pairs,
         median(pair.difference.smallest for pair in pairs) if pairs else None,
         min(compared[0].sample.sizes()),

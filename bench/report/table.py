@@ -152,6 +152,14 @@ def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str]
         console.print(_notes(own))
 
 
+def plain_table(*headings: str) -> Table:
+    """Return a table without edges whose cells are never wrapped."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading), no_wrap=True)
+    return table
+
+
 def print_wide(table: Table, console: Console) -> None:
     """Print a table as wide as it is: a narrow terminal wraps the lines, and cutting numbers off would be worse."""
     screen = console.width

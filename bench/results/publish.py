@@ -42,7 +42,7 @@ def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> Verif
         RecordError: it does not verify, its task is private, it is a smoke test, or it was interrupted.
 
     """
-    found = Verifier(metrics).verify(folder)
+    found = Verifier(metrics, deep=True).verify(folder)
     if found.problems or found.record is None:
         raise RecordError(f"{folder} does not verify:\n  " + "\n  ".join(found.problems))
     record = found.record
@@ -57,15 +57,13 @@ def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> Verif
     return found
 
 
-def publish_cell(folder: Path, target: Store, metrics: Sequence[MetricSpec] = ()) -> Record:
-    """Verify a cell and copy its record, scores and manifest.
+def publish_cell(found: Verified, target: Store) -> Record:
+    """Copy the record, scores and manifest of a cell that :func:`check_publishable` let pass.
 
     Raises:
-        RecordError: it does not verify, or it is of a kind that is not published.
         StorageError: the target cannot be written.
 
     """
-    found = check_publishable(folder, metrics)
     assert found.record is not None
     record = found.record
     path = target.root / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -146,6 +146,8 @@ class _Listed:
 
     content: bytes
     table: pd.DataFrame
+    digests: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Hash of the manifest under a task's name and version; filled by :meth:`problems`."""
 
     @cached_property
     def rows(self) -> list[tuple[str, str | None, str, int, str, str | None]]:
@@ -155,11 +157,6 @@ class _Listed:
             raise RecordError(f"the manifest has no column {', '.join(missing)}")
         plain = self.table[columns].astype(object)
         return list(plain.where(plain.notna(), None).itertuples(index=False, name=None))
-
-    @cached_property
-    def digests(self) -> dict[tuple[str, str], str]:
-        """Filled by :meth:`problems`."""
-        return {}
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -252,8 +249,12 @@ def _ends(name: str, stated: MetricPart, now: MetricPart) -> list[str]:
         if not np.isclose(getattr(stated, end), getattr(now, end), rtol=0, atol=TOLERANCE)
     ]
     if stated.method != now.method:
-        problems.append(f"{name}.method is {stated.method!r} in the record, {now.method!r} now")
+        problems.append(_method(name, stated, now))
     return problems
+
+
+def _method(name: str, stated: MetricPart, now: MetricPart) -> str:
+    return f"{name}.method is {stated.method!r} in the record, {now.method!r} now"
 
 
 def _levels(resamples: int) -> tuple[float, float]:
@@ -271,7 +272,8 @@ def _between(
 ) -> list[str]:
     least, most = inner[name], outer[name]
     limits = {"low": (most.low, least.low), "high": (least.high, most.high)}
-    return [
+    problems = [] if stated.method == least.method else [_method(name, stated, least)]
+    return problems + [
         f"{name}.{end} is {getattr(stated, end)!r} in the record, between {below!r} and {above!r} from its scores"
         for end, (below, above) in limits.items()
         if not below - TOLERANCE <= getattr(stated, end) <= above + TOLERANCE

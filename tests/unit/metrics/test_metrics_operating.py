@@ -4,24 +4,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_strategies import few, many, rankings, sample
+from metrics_strategies import few, rankings, sample
 from sklearn.metrics import f1_score
 
 from bench.metrics import measure, operating_metrics, values
-from bench.metrics.operating import alarm_threshold
 
 shares = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])
 tunes = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=60)
 
 
-@many
-@given(tunes, shares)
-def test_threshold_is_the_smallest_that_enough_normals_do_not_exceed(tune, specificity):
-    found = np.array(tune)
-    threshold = alarm_threshold(found, specificity)
-    assert np.mean(found <= threshold) >= specificity - 1e-9
-    if len(smaller := found[found < threshold]):
-        assert np.mean(found <= smaller.max()) < specificity
+def alarm_threshold(tune, specificity):
+    """The smallest score that enough held-out normals do not exceed, from the definition."""
+    return min(one for one in tune if np.mean(tune <= one) >= specificity - 1e-9)
 
 
 @few
