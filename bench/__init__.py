@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.errors import (
         BadMapsError,
         BadScoresError,
+        BadStateError,
         BadTaskError,
         BenchError,
         DataMissingError,
@@ -41,6 +42,7 @@ __all__ = [
     "API",
     "BadMapsError",
     "BadScoresError",
+    "BadStateError",
     "BadTaskError",
     "BenchError",
     "DataMissingError",

@@ -16,7 +16,8 @@
     ├── DetectorError               1   a detector broke its contract (it ends one cell, never a run)
     │   ├── NotFittedError          1   scoring was asked for before fit or load_state
     │   ├── BadScoresError          1   scores that are not finite, or not one per image
-    │   └── BadMapsError            1   maps that are not finite float32 of the images' size, or not one per image
+    │   ├── BadMapsError            1   maps that are not finite float32 of the images' size, or not one per image
+    │   └── BadStateError           1   learned state that is not named numpy arrays of numbers
     └── RecordError                 1   a record that is damaged, or does not match its files
         └── NewerRecordError        1   a record that a newer bench wrote, and that this one must not touch
 """
@@ -104,6 +105,10 @@ class BadScoresError(DetectorError):
 
 class BadMapsError(DetectorError):
     """Maps that are not finite, not float32 of the images' size, or not one per image."""
+
+
+class BadStateError(DetectorError):
+    """Learned state that is not named numpy arrays of numbers."""
 
 
 class RecordError(BenchError):

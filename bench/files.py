@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import file_digest
 from pathlib import Path
+from typing import IO
 
 from bench.errors import StorageError
 
@@ -18,21 +22,61 @@ def write_atomically(path: Path, content: bytes) -> None:
         StorageError: the disk is full, read-only or forbidden; nothing is left behind.
 
     """
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with writing_atomically(path) as file:
             file.write(content)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file under a temporary name; when the block ends, flush it to disk and rename it into place.
+
+    Whatever is raised inside leaves nothing behind, and an older file of that name as it was.
+
+    Raises:
+        OSError: the disk is full, read-only or forbidden.
+
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def copy_atomically(source: Path, path: Path) -> None:
+    """Copy a file of any size as :func:`write_atomically` writes one.
+
+    Raises:
+        StorageError: the disk is full, read-only or forbidden; nothing is left behind.
+
+    """
+    try:
+        with source.open("rb") as file, writing_atomically(path) as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
     except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
         raise storage_error(path, error) from error
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file of any size, as 64 hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+
+    """
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -55,6 +55,12 @@ def run(
         Optional[float],  # noqa: UP045
         typer.Option(min=1.0, help="Seconds after which a cell is ended."),
     ] = None,
+    keep_state: Annotated[
+        bool,
+        typer.Option(
+            "--keep-state", help="Keep what was learned beside each record, so that bench predict can use it."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Compute every cell again.")] = False,
     accept_data_changes: AcceptOption = False,
     skip_bad: SkipBadOption = False,
@@ -86,7 +92,7 @@ def run(
     specs = _find_tasks(registry, called, cache, sandbox)
     if not variants or not specs:
         raise UsageError("name at least one detector and one task")
-    options = RunOptions(cache, tuple(folders), device, jobs, timeout, force, box)
+    options = RunOptions(cache, tuple(folders), device, jobs, timeout, force, box, keep_state)
     store.check_writable()
     with make_display() as display:
         found = _open_tasks(specs, data, cache, IndexOptions(accept_data_changes, skip_bad), display)

@@ -12,6 +12,7 @@ from bench.errors import NewerRecordError, RecordError
 
 SCHEMA: Literal[1] = 1
 Status = Literal["ok", "failed", "skipped", "timeout", "oom", "interrupted"]
+STATE: Literal["state.safetensors"] = "state.safetensors"
 EDITED = "edited while it ran"
 """Stands for the digest of a source that changed under a cell: such a record is neither reused nor published."""
 
@@ -68,6 +69,32 @@ class FilePart(_Part):
     sha256: str
 
 
+class StatePart(_Part):
+    """What was learned, in a file beside record.json, and what the same scores depend on besides.
+
+    The file is large: it is not among ``files``, and a published record stands without it.
+
+    Attributes:
+        path: always state.safetensors.
+        sha256: of that file.
+        api: version of the detector contract.
+        decoder: version of the decoding of images.
+        own_decoder: whether the task has a decoder of its own.
+        threads: how many the detector was given; sums of many numbers may be rounded otherwise with more or fewer.
+        map_range: where heat maps begin to show a colour, and where it is full: the median pixel of the held-out
+            normals' anomaly maps, and the value that 95 % of these maps nowhere exceed. None without such maps.
+
+    """
+
+    path: Literal["state.safetensors"] = STATE
+    sha256: str
+    api: int
+    decoder: str
+    own_decoder: bool
+    threads: int
+    map_range: tuple[float, float] | None = None
+
+
 class CostPart(_Part):
     """What it took; measured, not re-derivable. Seconds, bytes."""
 
@@ -92,7 +119,7 @@ class EnvironmentPart(_Part):
 
 
 class Record(_Part):
-    """record.json. ``metrics`` and ``files`` are empty unless ``status`` is ok."""
+    """record.json. ``metrics`` and ``files`` are empty unless ``status`` is ok; ``state`` is there if it was kept."""
 
     schema_: Literal[1] = Field(SCHEMA, alias="schema")
     cell: str
@@ -104,12 +131,14 @@ class Record(_Part):
     seed: int
     metrics: dict[str, MetricPart]
     files: list[FilePart]
+    state: StatePart | None = None
     cost: CostPart
     environment: EnvironmentPart
 
     def to_json(self) -> bytes:
         """Serialise as record.json holds it."""
-        return (self.model_dump_json(by_alias=True, indent=1) + "\n").encode()
+        absent = {"state"} if self.state is None else None
+        return (self.model_dump_json(by_alias=True, indent=1, exclude=absent) + "\n").encode()
 
 
 def read_record(path: Path) -> Record:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bench.data.manifest import Manifest
 from bench.errors import NewerRecordError, RecordError
-from bench.files import check_writable, storage_error, write_atomically
-from bench.results.record import FilePart, Record, read_record
+from bench.files import check_writable, copy_atomically, file_sha256, storage_error, write_atomically
+from bench.results.record import STATE, FilePart, Record, read_record
 
 RECORD = "record.json"
 FAILED_ATTEMPT = "failed-attempt.json"
@@ -57,14 +57,26 @@ class Store:
                 return False
         return True
 
+    def has_state_of(self, record: Record) -> bool:
+        """Whether the learned state that a record tells of lies beside it, unchanged."""
+        try:
+            return record.state is not None and file_sha256(self.folder_of(record) / STATE) == record.state.sha256
+        except OSError:
+            return False
+
     def folder_of(self, record: Record) -> Path:
         """Folder of the cell that a record belongs to."""
         return self.cell_folder(record.task.name, record.detector.name, record.cell)
 
-    def write(self, record: Record, files: Mapping[str, bytes]) -> Record:
+    def write(self, record: Record, files: Mapping[str, bytes], state: Path | None = None) -> Record:
         """Write a record and the files beside it; the record comes last, so it never stands beside older files.
 
         A failed attempt never replaces a finished record: it is kept beside it as failed-attempt.json.
+
+        Args:
+            record: the record.
+            files: what belongs beside it, by name.
+            state: file of the learned state that the record tells of, if that is kept too; it is copied.
 
         Returns:
             the record with the sha256 of each file.
@@ -81,11 +93,16 @@ class Store:
             return record
         listed = [FilePart(path=name, sha256=sha256(content).hexdigest()) for name, content in files.items()]
         record = record.model_copy(update={"files": listed})
-        staged = {name: folder / f".new-{os.getpid()}-{name}" for name in (*files, RECORD)}
+        kept = {} if state is None else {STATE: state}
+        staged = {name: folder / f".new-{os.getpid()}-{name}" for name in (*files, *kept, RECORD)}
         try:
             for name, path in staged.items():  # all of it is on disk before anything old is touched
-                write_atomically(path, files[name] if name in files else record.to_json())
+                if name in kept:
+                    copy_atomically(kept[name], path)
+                else:
+                    write_atomically(path, files[name] if name in files else record.to_json())
             (folder / RECORD).unlink(missing_ok=True)
+            (folder / STATE).unlink(missing_ok=True)  # of an older record
             for name, path in staged.items():
                 path.replace(folder / name)
             (folder / FAILED_ATTEMPT).unlink(missing_ok=True)

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from bench.contracts import MetricSpec
 from bench.data.manifest import count_roles, manifest_sha256
 from bench.errors import RecordError
+from bench.files import file_sha256
 from bench.metrics import Sample, auroc_over_seeds
 from bench.metrics.image import CLOSED_FORM
 from bench.metrics.intervals import RESAMPLES
 from bench.results.checksums import check_listed
 from bench.results.pixels import PIXELS
-from bench.results.record import MetricPart, Record, TaskPart, read_record
+from bench.results.record import STATE, MetricPart, Record, TaskPart, read_record
 from bench.results.scores import Scores, check_table, read_table, sample_of, split_columns
 from bench.results.store import RECORD, SCORES
 from bench.run.evaluate import evaluate, evaluate_plugins, points
@@ -231,7 +232,21 @@ def _files(folder: Path, record: Record) -> tuple[dict[str, bytes], list[str]]:
         files[file.path] = content
     if SCORES not in files:
         problems.append(f"the record lists no {SCORES}")
-    return files, problems
+    return files, problems + _state(folder, record)
+
+
+def _state(folder: Path, record: Record) -> list[str]:
+    """The learned state may be absent, since it is large; what is there must be that of the record."""
+    path = folder / STATE
+    if not path.is_file():
+        return []
+    if record.state is None:
+        return [f"{STATE} lies beside a record that tells of none"]
+    try:
+        same = file_sha256(path) == record.state.sha256
+    except OSError as error:
+        return [f"{STATE} cannot be read: {error.strerror}"]
+    return [] if same else [f"{STATE} is not the file that the record was made with"]
 
 
 def _value(name: str, stated: MetricPart, value: float) -> str:

@@ -58,9 +58,26 @@ def write_maps(path: Path, drawn: Iterable[tuple[Any, int]], side: int, tell: Ca
     written = 0
     with FileIO(path, "w") as file:  # unbuffered: a full disk shows at the map that no longer fits
         for maps, images in drawn:
-            for one in _one_each(maps, images):
-                _append(file, check_map(one, side, written))
+            for one in checked_maps(maps, images, side, written):
+                _append(file, one)
                 tell(written := written + 1)
+
+
+def checked_maps(maps: Any, images: int, side: int, before: int = 0) -> Iterator[Map]:
+    """Yield what ``anomaly_maps`` returned, map by map.
+
+    Args:
+        maps: what it returned.
+        images: how many it was given.
+        side: of the images, in pixels.
+        before: how many maps came before these, so that messages number them all.
+
+    Raises:
+        BadMapsError: not one finite float32 (side, side) for each image.
+
+    """
+    for number, one in enumerate(_one_each(maps, images), start=before):
+        yield check_map(one, side, number)
 
 
 def check_map(one: Any, side: int, number: int) -> Map:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +96,35 @@ def count_maps(path: Path, truth: Truth) -> bytes:
                 count_blocks(_with_masks(maps, truth, test), edges),
             )
         )
+
+
+def normal_range(path: Path, images: int, side: int, tune: Sequence[int]) -> tuple[float, float] | None:
+    """Find what heat maps are coloured by in a worker's file of maps: from a typical to a hardly reached value.
+
+    Args:
+        path: the file.
+        images: how many maps it holds.
+        side: height and width of the maps, in pixels.
+        tune: rows of the held-out normals' maps.
+
+    Returns:
+        the median pixel of these maps, and the value that 95 % of them nowhere exceed; None where there is no such
+        map, or nothing between both.
+
+    Raises:
+        OSError: no such file.
+        BadMapsError: it is not the file of as many finite maps.
+
+    """
+    from bench.metrics.pixel_bins import threshold_rank, tune_values
+
+    with open_maps(path, images, side) as maps:
+        if not tune:
+            return None
+        values = tune_values((maps.read(row) for row in tune), len(tune))
+    low = float(np.median(values.sample))
+    high = float(np.sort(values.highest)[threshold_rank(len(tune))])
+    return (low, high) if low < high else None
 
 
 def _with_masks(maps: MapFile, truth: Truth, rows: list[int]) -> Iterator[tuple[NDArray[np.float32], Mask | None]]:

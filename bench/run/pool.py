@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BadMapsError, BadScoresError, StorageError
+from bench.errors import BadMapsError, BadScoresError, BadStateError, StorageError
 from bench.run.mapfile import MAPS_FILE, check_room
 from bench.run.messages import (
     LINE_LIMIT,
@@ -38,7 +38,8 @@ from bench.run.messages import (
     read_scores,
 )
 from bench.run.sandbox import EVALUATE, FIT, JOB, Sandbox
-from bench.run.surroundings import worker_environment
+from bench.run.statefile import STATE_FILE, check_state
+from bench.run.surroundings import thread_count, worker_environment
 from bench.run.worker import SCORES_FILE, SCRATCH, Job, check_scores
 
 if TYPE_CHECKING:
@@ -54,7 +55,10 @@ EventT = TypeVar("EventT", DeviceEvent, ErrorEvent, ExitEvent, ScoredEvent)
 
 @dataclass(frozen=True)
 class Request:
-    """One job to run; ``key`` comes back with every event about it. ``truth`` never reaches its process."""
+    """One job to run; ``key`` comes back with every event about it.
+
+    ``truth`` and ``tune``, the rows of held-out normals among the images, never reach its process.
+    """
 
     key: str
     plugin: tuple[str, str]
@@ -65,12 +69,15 @@ class Request:
     fit: Path
     evaluate: Path
     images: int
+    side: int
     truth: Truth | None = None
+    keep_state: bool = False
+    tune: tuple[int, ...] = ()
 
     @property
     def maps(self) -> bool:
-        """Whether anomaly maps are asked for: where there is something to compare them with."""
-        return self.truth is not None
+        """Whether anomaly maps are asked for: to be compared with masks, or to fix the colours of later ones."""
+        return self.truth is not None or bool(self.tune)
 
 
 @dataclass(frozen=True)
@@ -92,8 +99,17 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """What was learned, in a file that is gone once the next event is asked for; see ``StatePart`` of a record."""
+
+    path: Path
+    threads: int
+    map_range: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """A job has ended. ``scores`` and ``pixels`` (of pixels.npz, if maps were drawn) are None unless it is ok."""
+    """A job has ended. ``scores``, ``pixels`` (of pixels.npz, if masks are known) and ``kept`` are None unless ok."""
 
     key: str
     status: Literal["ok", "failed", "timeout", "oom", "interrupted"]
@@ -106,6 +122,7 @@ class Outcome:
     precision: str | None = None
     log_tail: str = ""
     pixels: bytes | None = None
+    kept: Kept | None = None
 
 
 @dataclass
@@ -117,6 +134,7 @@ class _Running:
     folder: Path
     log: IO[bytes]
     deadline: float
+    threads: int
     buffer: bytes = b""
     said: dict[str, WorkerEvent] = field(default_factory=dict)
     timed_out: bool = False
@@ -174,7 +192,8 @@ def run_jobs(
                     continue
                 selector.unregister(key.fileobj)
                 del running[key.fd]
-                yield _finish(job)
+                with _finished(job) as outcome:
+                    yield outcome
             for descriptor, job in list(running.items()):
                 if now <= job.deadline:
                     continue
@@ -183,12 +202,14 @@ def run_jobs(
                 else:  # not even its guard answers: the detector may have stopped it
                     selector.unregister(descriptor)
                     del running[descriptor]
-                    yield _finish(job)
+                    with _finished(job) as outcome:
+                        yield outcome
     finally:
         selector.close()
         for job in running.values():
             _give_up(job)
-            _finish(job)
+            _end(job)
+            _remove(job)
 
 
 def _patience(running: dict[int, _Running]) -> float | None:
@@ -205,8 +226,8 @@ def _start(
     # Without a name, so that a worker can neither replace it nor learn from its path.
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the job ends)
     try:
-        if request.truth is not None:
-            check_room(folder, request.images, request.truth.side)
+        if request.maps:
+            check_room(folder, request.images, request.side)
         (folder / SCRATCH).mkdir()
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
         command = [sys.executable, "-P", str(GUARD)]
@@ -227,7 +248,7 @@ def _start(
         process.stdin.write(job.model_dump_json().encode() + b"\n")
         process.stdin.flush()
     deadline = time.monotonic() + timeout if timeout else float("inf")
-    return _Running(request, process, folder, log, deadline)
+    return _Running(request, process, folder, log, deadline, thread_count(jobs))
 
 
 def _listen(job: _Running, chunk: bytes) -> Iterator[Progress]:
@@ -254,31 +275,43 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
 
 
-def _finish(job: _Running) -> Outcome:
-    """Collect the remains of a job whose output has ended, or who does not answer, and remove its folder."""
-    assert job.process.stdout is not None
+@contextmanager
+def _finished(job: _Running) -> Iterator[Outcome]:
+    """Collect the remains of a job whose output has ended, or who does not answer; its folder lasts for the block."""
+    try:
+        _end(job)
+        yield _outcome(job)
+    finally:
+        _remove(job)
+
+
+def _end(job: _Running) -> None:
+    """Make sure that a job's process is gone."""
     _close_input(job.process)  # a detector may have told of an end that has not come
     try:
         job.process.wait(0 if time.monotonic() > job.deadline else GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         job.process.kill()
         job.process.wait()
-    try:
-        return _outcome(job)
-    finally:
-        job.process.stdout.close()
-        job.log.close()
-        shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _remove(job: _Running) -> None:
+    assert job.process.stdout is not None
+    job.process.stdout.close()
+    job.log.close()
+    shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def _outcome(job: _Running) -> Outcome:
     status, reason, scores = _verdict(job)
-    pixels = None
-    if status == "ok" and job.request.truth is not None:
+    pixels, kept = None, None
+    if status == "ok":
         try:
-            pixels = _pixels(job.folder, job.request.truth)
+            pixels, kept = _pixels(job), _kept(job)
         except (OSError, BadMapsError) as failure:
             status, reason, scores = "failed", f"the maps cannot be used: {failure}", None
+        except BadStateError as failure:
+            status, reason, scores = "failed", f"what it learned cannot be kept: {failure}", None
     scored, device, end = job.last(ScoredEvent), job.last(DeviceEvent), job.last(ExitEvent)
     return Outcome(
         job.request.key,
@@ -292,13 +325,27 @@ def _outcome(job: _Running) -> Outcome:
         device.precision if device else None,
         _tail(job.log),
         pixels,
+        kept,
     )
 
 
-def _pixels(folder: Path, truth: Truth) -> bytes:
+def _pixels(job: _Running) -> bytes | None:
+    if job.request.truth is None:
+        return None
     from bench.run.maps import count_maps  # scipy takes its time, and few need it
 
-    return count_maps(folder / MAPS_FILE, truth)
+    return count_maps(job.folder / MAPS_FILE, job.request.truth)
+
+
+def _kept(job: _Running) -> Kept | None:
+    if not job.request.keep_state:
+        return None
+    request, found = job.request, None
+    if request.tune:
+        from bench.run.maps import normal_range
+
+        found = normal_range(job.folder / MAPS_FILE, request.images, request.side, request.tune)
+    return Kept(check_state(job.folder / STATE_FILE), job.threads, found)
 
 
 def _verdict(job: _Running) -> tuple[Any, str, NDArray[np.float64] | None]:

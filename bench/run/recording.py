@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.contracts import MetricSpec
+from bench.contracts import API, MetricSpec
+from bench.data.decode import DECODER
 from bench.data.variants import describe as describe_protocol
+from bench.files import file_sha256
 from bench.results.pixels import PIXELS
-from bench.results.record import CostPart, DetectorPart, MetricPart, Record, TaskPart
+from bench.results.record import CostPart, DetectorPart, MetricPart, Record, StatePart, TaskPart
 from bench.results.scores import sample_of, scores_table, split_scores, to_parquet
 from bench.results.store import SCORES
 from bench.run.environment import describe_environment, redact
 from bench.run.evaluate import evaluate, evaluate_plugins
 from bench.run.plan import Cell
-from bench.run.pool import Outcome
+from bench.run.pool import Kept, Outcome
 from bench.run.worker import describe
 
 
@@ -64,6 +66,7 @@ def make_record(
         seed=cell.seed,
         metrics=computed,
         files=[],
+        state=_state_part(cell, outcome.kept) if outcome.kept else None,
         cost=_cost(outcome, len(scored)),
         environment=describe_environment().model_copy(update={"sandbox": sandbox}),
     )
@@ -98,6 +101,17 @@ def _detector_part(cell: Cell, source_digest: str) -> DetectorPart:
         source_digest=source_digest,
         pretrained=variant.provenance.pretrained,
         stochastic=variant.spec.stochastic,
+    )
+
+
+def _state_part(cell: Cell, kept: Kept) -> StatePart:
+    return StatePart(
+        sha256=file_sha256(kept.path),
+        api=API,
+        decoder=DECODER,
+        own_decoder=cell.task.spec.decode is not None,
+        threads=kept.threads,
+        map_range=kept.map_range,
     )
 
 

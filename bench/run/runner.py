@@ -21,7 +21,7 @@ from bench.run.worker import describe
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run: where images and records lie, and on what."""
+    """How to run: where images and records lie, on what, and whether what was learned is kept."""
 
     cache: Path
     data: tuple[Path, ...]
@@ -30,6 +30,7 @@ class RunOptions:
     timeout: float | None = None
     force: bool = False
     sandbox: Sandbox | None = None
+    keep_state: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,11 @@ class _Run:
     def why_recompute(self, found: Record, cell: Cell) -> str:
         if not self.store.has_files_of(found):
             return "its scores are missing or damaged"
-        return why_recompute(found, cell, self.options.device, self.options.sandbox is not None)
+        if why := why_recompute(found, cell, self.options.device, self.options.sandbox is not None):
+            return why
+        if self.options.keep_state and not self.store.has_state_of(found):
+            return f"its learned state {'is missing or damaged' if found.state else 'was not kept'}"
+        return ""
 
     def reuse(self, cell: Cell) -> bool:
         """Take a finished record for this cell if it may stand for it."""
@@ -206,6 +211,10 @@ class _Run:
         maps = images[key]
         if cell.variant.spec.maps and key not in truths:
             truths[key] = read_truth(cell.task.spec, cell.task.manifest, config.image_size)
+        scored, coloured = (
+            cell.task.manifest.of_role("tune", "test"),
+            cell.variant.spec.maps and self.options.keep_state,
+        )
         return Request(
             key=cell.id,
             plugin=(plugin.name, plugin.module),
@@ -215,8 +224,11 @@ class _Run:
             device=self.options.device,
             fit=maps.fit,
             evaluate=maps.evaluate,
-            images=len(cell.task.manifest.of_role("tune", "test")),
+            images=len(scored),
+            side=config.image_size,
             truth=truths[key] if cell.variant.spec.maps else None,
+            keep_state=self.options.keep_state,
+            tune=tuple(row for row, entry in enumerate(scored) if coloured and entry.role == "tune"),
         )
 
     def finish(self, cell: Cell, outcome: Outcome) -> None:
@@ -230,7 +242,7 @@ class _Run:
         provenance = cell.variant.provenance
         digest = EDITED if provenance.edited() else provenance.source_digest
         record, files = make_record(cell, outcome, digest, metrics, known, self.options.sandbox is not None)
-        record = self.store.write(record, files)
+        record = self.store.write(record, files, outcome.kept.path if outcome.kept else None)
         folder = self.store.folder_of(record)
         self.records.append(record)
         self.watch(CellFinished(cell, record, folder, reused=False))

@@ -48,6 +48,12 @@ def threads(jobs: int) -> Mapping[str, str]:
     return {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
 
 
+def thread_count(jobs: int) -> int:
+    """How many threads a job is told to use: its share of the cores, unless OMP_NUM_THREADS says otherwise."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else int(threads(jobs)["OMP_NUM_THREADS"])
+
+
 def import_path(hidden: Iterable[Path]) -> list[Path]:
     """The parent's import path, but for what lies inside a hidden folder.
 

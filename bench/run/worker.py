@@ -23,6 +23,7 @@ from bench.contracts import Detector, DetectorConfig, DetectorSpec, Images, RunC
 from bench.errors import BadScoresError, PluginProblem
 from bench.hookspecs import GROUP, HookSpecs
 from bench.run.mapfile import MAPS_FILE, write_maps
+from bench.run.statefile import STATE_FILE, write_state
 
 PROGRESS_INTERVAL = 0.1
 CHUNK = 4096
@@ -44,6 +45,7 @@ class Job(BaseModel):
         fit: .npy file of the images to learn from.
         evaluate: .npy file of the images to score.
         maps: whether to draw anomaly maps of these images too.
+        keep_state: whether to write what was learned.
 
     """
 
@@ -58,6 +60,7 @@ class Job(BaseModel):
     fit: Path
     evaluate: Path
     maps: bool = False
+    keep_state: bool = False
 
 
 def work(raw: dict[str, object]) -> int:
@@ -67,7 +70,7 @@ def work(raw: dict[str, object]) -> int:
         _run(_prepare(raw), emit)
     except BaseException as error:  # SystemExit and KeyboardInterrupt of a detector end its cell, not more
         traceback.print_exc()
-        emit(event="error", status="oom" if _out_of_memory(error) else "failed", reason=describe(error)[:REASON_LIMIT])
+        emit(event="error", status="oom" if out_of_memory(error) else "failed", reason=describe(error)[:REASON_LIMIT])
         return 1
     return 0
 
@@ -80,7 +83,8 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
 
 
-def _out_of_memory(error: BaseException) -> bool:
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that main or graphics memory is used up."""
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
@@ -109,6 +113,7 @@ class _Cell:
     open_fit: Callable[[int], Images]
     open_evaluate: Callable[[int], Images]
     maps: bool
+    keep_state: bool
 
 
 def _prepare(raw: dict[str, object]) -> _Cell:
@@ -117,12 +122,12 @@ def _prepare(raw: dict[str, object]) -> _Cell:
     raw.clear()  # the guard's frame holds it too
     open_fit, open_evaluate = _opener(job.fit), _opener(job.evaluate)
     folder, seed, device, config, plugin, name = job.folder, job.seed, job.device, job.config, job.plugin, job.detector
-    maps = job.maps
+    maps, keep_state = job.maps, job.keep_state
     del job
-    spec = _load_spec(plugin, name)
+    spec = load_spec(plugin, name)
     device, precision = _device(spec, device)
     known = spec.config().model_validate(config)
-    return _Cell(spec, known, seed, device, precision, folder, open_fit, open_evaluate, maps)
+    return _Cell(spec, known, seed, device, precision, folder, open_fit, open_evaluate, maps, keep_state)
 
 
 def _opener(path: Path) -> Callable[[int], Images]:
@@ -136,22 +141,24 @@ def _opener(path: Path) -> Callable[[int], Images]:
 
 def _run(cell: _Cell, emit: Callable[..., None]) -> None:
     emit(event="device", device=cell.device, precision=cell.precision)
-    _seed_everything(cell.seed, cell.spec.torch)
+    seed_everything(cell.seed, cell.spec.torch)
     run = RunContext(cell.seed, cell.device, cell.folder / SCRATCH, cell.precision, _thinned_progress(emit))
     detector: Detector[DetectorConfig] = cell.spec.load()(cell.config)
     emit(event="progress", phase="fit", done=0, total=0, scalars={})
     started = time.perf_counter()
     detector.fit(cell.open_fit(cell.config.channels), run)
     fitted = time.perf_counter()
-    scores = _score(detector, cell.open_evaluate(cell.config.channels), run)
+    scores = score_chunks(detector, cell.open_evaluate(cell.config.channels), run)
     scored = time.perf_counter()
     np.save(cell.folder / SCORES_FILE, scores, allow_pickle=False)
+    if cell.keep_state:
+        write_state(detector.state(), cell.folder / STATE_FILE)
     if cell.maps:
         _draw(detector, cell.open_evaluate(cell.config.channels), run, cell.folder / MAPS_FILE)
     emit(event="scored", fit_seconds=fitted - started, score_seconds=scored - fitted)
 
 
-def _seed_everything(seed: int, torch_too: bool) -> None:
+def seed_everything(seed: int, torch_too: bool) -> None:
     """Seed the global generators, for detectors that draw from them against advice."""
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -161,8 +168,13 @@ def _seed_everything(seed: int, torch_too: bool) -> None:
         torch.manual_seed(seed)
 
 
-def _load_spec(entry_point: tuple[str, str], detector: str) -> DetectorSpec:
-    """Load only the plugin that offers the detector."""
+def load_spec(entry_point: tuple[str, str], detector: str) -> DetectorSpec:
+    """Load only the plugin that offers the detector, by name and module of its entry point.
+
+    Raises:
+        PluginProblem: it does not load.
+
+    """
     from bench.registry import load_plugin
 
     manager = pluggy.PluginManager(GROUP)
@@ -198,7 +210,13 @@ def _thinned_progress(emit: Callable[..., None]) -> Callable[..., None]:
     return progress
 
 
-def _score(detector: Detector[DetectorConfig], images: Images, run: RunContext) -> NDArray[np.float64]:
+def score_chunks(detector: Detector[DetectorConfig], images: Images, run: RunContext) -> NDArray[np.float64]:
+    """Score images, a few thousand in a call.
+
+    Raises:
+        BadScoresError: another shape or type than float64 (n,), or a value that is not finite.
+
+    """
     parts = []
     for start in range(0, len(images), CHUNK):
         chunk = images[start : start + CHUNK]

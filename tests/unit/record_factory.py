@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.manifest import Entry, Manifest, manifest_sha256
-from bench.results.record import CostPart, DetectorPart, EnvironmentPart, Record, TaskPart
+from bench.results.record import CostPart, DetectorPart, EnvironmentPart, Record, StatePart, TaskPart
 from bench.results.scores import scores_table, split_scores, to_parquet
 from bench.results.store import SCORES, Store
 from bench.run.evaluate import evaluate
@@ -37,7 +37,7 @@ def toy_manifest(task: str) -> Manifest:
 
 
 def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
-    """Write a finished (or, with ``status=``, another) record into a store and return it."""
+    """Write a finished (or, with ``status=``, another) record into a store and return it; ``state=`` is a file."""
     given = entries()
     rng = np.random.default_rng([seed, len(changes.get("detector", "toy"))])
     spread = rng.normal(size=len(given)).round(changes.pop("digits", 9))
@@ -46,6 +46,7 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
     status = changes.pop("status", "ok")
     name, version = changes.pop("detector", "toy"), changes.pop("version", "1")
     variant, task = changes.pop("variant", "default"), changes.pop("task", "chest-xray")
+    state: Path | None = changes.pop("state", None)
     cell = sha256(f"{task}{name}{version}{variant}{seed}".encode()).hexdigest()[:16]
     manifest = toy_manifest(task)
     store.write_manifest(manifest)
@@ -80,10 +81,13 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
         seed=seed,
         metrics=evaluate(split_scores(table)) if status == "ok" else {},
         files=[],
+        state=None if state is None else StatePart(
+            sha256=sha256(state.read_bytes()).hexdigest(), api=1, decoder="2", own_decoder=False, threads=1
+        ),
         cost=CostPart(fit_seconds=10.0 + seed, score_seconds=1.0, images_per_second=44.0, device="cpu"),
         environment=EnvironmentPart(
             python="3", platform="p", processor="c", packages={}, git_commit=None, dirty=None
         ),
     )  # fmt: skip
     assert not changes, changes
-    return store.write(record, {SCORES: to_parquet(table)} if status == "ok" else {})
+    return store.write(record, {SCORES: to_parquet(table)} if status == "ok" else {}, state)

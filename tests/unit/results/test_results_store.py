@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.errors import NewerRecordError, RecordError, StorageError
-from bench.files import check_writable, storage_error, write_atomically
-from bench.results.record import read_record
+from bench.files import check_writable, storage_error, write_atomically, writing_atomically
+from bench.results.record import STATE, Record, read_record
 from bench.results.scores import read_scores, read_table, scores_table, split_scores, to_parquet
 from bench.results.store import FAILED_ATTEMPT, RECORD, SCORES, Store
 from tests.unit.record_factory import N, add_record, entries
@@ -143,3 +143,69 @@ def test_an_image_without_a_patient_stands_for_itself() -> None:
     assert len(set(found.patients.tolist())) == 6 - max(len(shared) - 1, 0)
     nobody = [entry._replace(patient=None) for entry in given]
     assert split_scores(scores_table(nobody, np.zeros(len(given)))).patients is None
+
+
+def add_with_state(store: Store, content: bytes, **changes: object) -> Record:
+    source = store.root.parent / "learned"
+    source.write_bytes(content)
+    return add_record(store, state=source, **changes)
+
+
+def test_state_stands_beside_its_record_and_goes_with_it(tmp_path: Path) -> None:
+    store = Store(tmp_path / "runs")
+    record = add_with_state(store, b"learned")
+    folder = store.folder_of(record)
+    assert (folder / STATE).read_bytes() == b"learned"
+    assert [file.path for file in record.files] == [SCORES]
+    assert read_record(folder / RECORD) == record
+    assert store.has_state_of(record)
+    (folder / STATE).write_bytes(b"learnt")
+    assert not store.has_state_of(record)
+    (folder / STATE).unlink()
+    assert not store.has_state_of(record)
+    assert store.has_files_of(record)
+
+    add_with_state(store, b"learned")
+    add_record(store, status="failed", reason="no luck")
+    assert store.has_state_of(record)  # of the record that stands
+    after = add_record(store, gap=2.0)
+    assert after.state is None
+    assert not store.has_state_of(after)
+    assert sorted(path.name for path in folder.iterdir()) == [RECORD, SCORES]
+    assert b"state" not in (folder / RECORD).read_bytes()
+
+
+@pytest.mark.parametrize("fails_at", range(1, 5))
+def test_a_disk_that_fills_up_leaves_the_older_state_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    store = Store(tmp_path / "runs")
+    before = add_with_state(store, b"older")
+    calls = 0
+
+    def full(fd: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls >= fails_at:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bench.files.os.fsync", full)
+    if fails_at <= 3:  # three files are written: the scores, the state and the record
+        with pytest.raises(StorageError, match="the disk is full"):
+            add_with_state(store, b"newer", gap=3.0)
+        assert store.find("chest-xray", "toy", before.cell) == before
+        assert store.has_files_of(before)
+        assert store.has_state_of(before)
+    else:
+        assert store.has_state_of(add_with_state(store, b"newer", gap=3.0))
+    assert sorted(path.name for path in store.folder_of(before).iterdir()) == [RECORD, SCORES, STATE]
+
+
+def test_a_writer_that_is_stopped_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"older")
+    with pytest.raises(KeyboardInterrupt), writing_atomically(path) as file:
+        file.write(b"newer")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [path]

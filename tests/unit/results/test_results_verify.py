@@ -12,8 +12,8 @@ from bench.contracts import MetricSpec
 from bench.errors import RecordError
 from bench.report.published import TABLES, check_tables, write_leaderboard
 from bench.results.checksums import NAME, check_listed, refuse_edited
-from bench.results.publish import check_publishable
-from bench.results.record import Record, read_record
+from bench.results.publish import check_publishable, publish_cell
+from bench.results.record import STATE, Record, read_record
 from bench.results.rescore import rescore
 from bench.results.scores import to_parquet
 from bench.results.store import RECORD, SCORES, Store
@@ -261,3 +261,29 @@ def test_names_that_lead_elsewhere_are_found_and_nothing_is_written_there(store:
     with pytest.raises(RecordError):
         rescore(store, [])
     assert not list(store.root.parent.glob("elsewhere*"))
+
+
+def test_state_may_be_absent_and_must_be_right_where_it_is(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "learned").write_bytes(b"learned")
+    record = add_record(store, state=tmp_path / "learned")
+    path = store.folder_of(record) / STATE
+    assert problems(store) == []
+    path.write_bytes(b"learnt")
+    (problem,) = problems(store)
+    assert "state.safetensors is not the file" in problem
+    path.unlink()
+    assert problems(store) == []
+    edit_record(store, record, state=None)
+    path.write_bytes(b"learned")
+    (problem,) = problems(store)
+    assert "tells of none" in problem
+
+
+def test_publishing_leaves_the_state_behind(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "learned").write_bytes(b"learned")
+    record = add_record(store, state=tmp_path / "learned")
+    target = Store(tmp_path / "published")
+    published = publish_cell(check_publishable(store.folder_of(record)), target)
+    assert published.state == record.state
+    assert sorted(path.name for path in target.folder_of(record).iterdir()) == [RECORD, SCORES]
+    assert problems(target) == []

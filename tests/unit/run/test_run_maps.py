@@ -14,7 +14,7 @@ from bench.data.manifest import Entry, seal
 from bench.errors import BadImagesError, BadMapsError, StorageError
 from bench.results.pixels import open_pixels
 from bench.run.mapfile import MAPS_FILE, check_room, open_maps, write_maps
-from bench.run.maps import count_maps, read_truth
+from bench.run.maps import count_maps, normal_range, read_truth
 
 SPEC = TaskSpec("tiny", "1", "none", "", "", "", "image", "", lambda data: [])
 MAPS = np.random.default_rng(0).normal(size=(5, 6, 6)).astype(np.float32)
@@ -144,3 +144,25 @@ def test_masks_that_cannot_be_read_are_found_before_anything_runs(tmp_path):
     (tmp_path / "0.png").unlink()
     with pytest.raises(BadImagesError, match=r"0\.png"):
         read_truth(SPEC, made, 6)
+
+
+def test_colours_go_from_the_median_to_what_95_of_100_normals_nowhere_exceed(tmp_path):
+    maps = np.random.default_rng(1).normal(size=(110, 6, 6)).astype(np.float32)
+    tops = np.arange(1000, 1100, dtype=np.float32)
+    tune = np.arange(5, 105)
+    maps[tune, 3, 3] = tops[np.random.default_rng(2).permutation(100)]
+    path = tmp_path / MAPS_FILE
+    write(path, [(maps, 110)])
+    low, high = normal_range(path, 110, 6, tune.tolist())
+    assert low == pytest.approx(np.median(maps[tune]), abs=1e-6)
+    assert high == 1094
+    assert (maps[tune].max(axis=(1, 2)) > high).sum() == 5
+
+
+def test_without_held_out_maps_or_any_difference_in_them_there_is_no_range(tmp_path):
+    path = tmp_path / MAPS_FILE
+    write(path, [(np.ones((3, 6, 6), np.float32), 3)])
+    assert normal_range(path, 3, 6, []) is None
+    assert normal_range(path, 3, 6, [0, 2]) is None
+    with pytest.raises(BadMapsError):
+        normal_range(path, 4, 6, [0])
