@@ -54,6 +54,27 @@ def writing_atomically(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+@contextmanager
+def making_folder_atomically(path: Path) -> Iterator[Path]:
+    """Make a folder under a temporary name; when the block ends, rename it into place.
+
+    Whatever is raised inside leaves nothing behind. Its files are not flushed to disk one by one.
+
+    Raises:
+        OSError: the disk is full, read-only or forbidden, or there is a folder of that name that is not empty.
+
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def copy_atomically(source: Path, path: Path) -> None:
     """Copy a file of any size as :func:`write_atomically` writes one.
 

@@ -14,6 +14,7 @@ from bench.cli.doctor import doctor
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
 from bench.cli.new import new
+from bench.cli.predict import predict
 from bench.cli.publish import publish
 from bench.cli.run import run
 from bench.cli.score import score
@@ -29,6 +30,7 @@ app = typer.Typer(
     help="Which anomaly detector, learning from normal images only, tells diseased scans from healthy ones?",
 )
 app.command("run")(run)
+app.command("predict")(predict)
 app.command("list")(listing)
 app.command("show")(show)
 app.command("new")(new)

@@ -276,15 +276,16 @@ def _decode(reader: Reader, entry: Entry, size: int) -> NDArray[np.uint8]:
     if protocol.corruption and entry.role == "test":
         from bench.data.corruptions import corrupt
 
-        square = np.asarray(_squash(picture, CORRUPTED_AT), np.uint8)
+        square = squash(picture, CORRUPTED_AT)
         seed = int(entry.id[:16], 16)
         modality = reader.spec.modality
         picture = Image.fromarray(corrupt(square, protocol.corruption, protocol.severity, modality, seed))
-    return np.asarray(_squash(picture, size), np.uint8)
+    return squash(picture, size)
 
 
-def _squash(picture: Image.Image, size: int) -> Image.Image:
-    return picture.resize((size, size), Image.Resampling.BILINEAR)
+def squash(picture: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Squash a whole grey picture to uint8 (size, size), antialiased: all that a detector is given of an image."""
+    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR), np.uint8)
 
 
 def _map_without_descriptor(file: int) -> mmap.mmap:

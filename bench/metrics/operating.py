@@ -60,6 +60,18 @@ def _ranks(sizes: NDArray[np.int64], specificity: float) -> NDArray[np.int64]:
     return found
 
 
+def threshold_at(tune: Floats, specificity: float) -> float:
+    """Return the lowest score that at least this share of held-out normals, float64 (m,) with m ≥ 1, do not exceed."""
+    return float(np.sort(tune)[_ranks(np.array([len(tune)]), specificity)[0] - 1])
+
+
+def share_below(ordered: Floats, score: float) -> float:
+    """Share of held-out normals, float64 (m,) in rising order with m ≥ 1, with a lower score; ties count half."""
+    return float(np.searchsorted(ordered, score, "left") + np.searchsorted(ordered, score, "right")) / (
+        2 * len(ordered)
+    )
+
+
 def sensitivity(point: Operating) -> Floats:
     """Share of anomalous images that raise an alarm."""
     return point.tp / point.anomalous
