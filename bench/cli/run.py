@@ -186,6 +186,9 @@ def _report(display: Display, registry: Registry, results: Path, as_json: bool, 
         table.print_tables(rows, Console(soft_wrap=False))
     pictures = write_roc_curves(rows, results / "roc")  # last: a full disk costs the pictures, not the table
     _say_where(rows, results, pictures, registry)
+    if kept := [event.record.cell for event in display.finished if event.record.state]:
+        where = "" if results == Path("bench-runs") else f" --results {results}"
+        typer.echo(f"to score new images: bench predict {kept[0]} IMAGES… --out scores.csv{where}", err=True)
 
 
 def _say_where(rows: Sequence[Row], results: Path, pictures: Sequence[Path], registry: Registry) -> None:

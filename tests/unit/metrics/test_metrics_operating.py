@@ -8,6 +8,7 @@ from metrics_strategies import few, rankings, sample
 from sklearn.metrics import f1_score
 
 from bench.metrics import measure, operating_metrics, values
+from bench.metrics.operating import share_below, threshold_at
 
 shares = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99])
 tunes = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=60)
@@ -34,6 +35,16 @@ def test_points_are_what_the_threshold_achieves(ranking, tune, specificity):
         assert found[f"false_alarm_gap_at_{mark}_specificity"][place] == pytest.approx(alarms - 1 + specificity)
         expected = f1_score(labels, called, zero_division=0)
         assert found[f"tune_f1_at_{mark}_specificity"][place] == pytest.approx(expected)
+
+
+@few
+@given(tunes, shares)
+def test_threshold_and_share_of_one_score_are_those_of_the_definitions(tune, specificity):
+    tune = np.array(tune)
+    assert threshold_at(tune, specificity) == alarm_threshold(tune, specificity)
+    for score in (*tune, tune.min() - 1, tune.max() + 1, tune.mean()):
+        expected = np.mean(tune < score) + np.mean(tune == score) / 2
+        assert share_below(np.sort(tune), score) == pytest.approx(expected)
 
 
 def test_no_alarms_are_no_certainty():
