@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from baselines.ganomaly import losses
 from baselines.ganomaly.config import GanomalyConfig
-from baselines.ganomaly.networks import Discriminator, Generator, build, initialise
+from baselines.ganomaly.networks import Discriminator, Generator, build
 from bench import DetectorError, RunContext
 from bench.contracts import Images
-from bench.torchkit import BatchStream, autocast
+from bench.torchkit import BatchStream, autocast, dcgan_initialise
 
 REPORT_EVERY = 10
 RESTART_BELOW = 1e-5
@@ -57,7 +57,7 @@ def train(config: GanomalyConfig, normal: Images, run: RunContext, shuffle: torc
         _descend(descend_discriminator, theirs.total)
         if theirs.total.item() < RESTART_BELOW:
             # As released: a discriminator that no longer errs teaches nothing. Adam's moments are kept there too.
-            discriminator.apply(initialise)
+            discriminator.apply(dcgan_initialise)
         if step % REPORT_EVERY == 0 or step == total:
             _report(step, total, mine, theirs, run)
     return generator

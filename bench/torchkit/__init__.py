@@ -1,10 +1,18 @@
-"""What torch detectors share: batches, seeding, precision, backbones, hold-outs, state as arrays. Public to plugins.
+"""What torch detectors share: batches, seeding, precision, networks, hold-outs, state as arrays. Public to plugins.
 
 Import names from here; the modules behind it may move.
 """
 
 from bench.torchkit.backbones import Backbone, load_backbone
 from bench.torchkit.batches import BatchStream, score_in_batches, to_tensor
+from bench.torchkit.dcgan import (
+    DcganDecoder,
+    DcganEncoder,
+    dcgan_channels,
+    dcgan_initialise,
+    dcgan_mirror,
+    dcgan_pyramid,
+)
 from bench.torchkit.device import autocast, resolve_device, resolve_precision
 from bench.torchkit.holdout import Standardiser, split_normal
 from bench.torchkit.seeding import isolated_seed
@@ -13,8 +21,14 @@ from bench.torchkit.state import load_module_arrays, module_arrays, require_fitt
 __all__ = [
     "Backbone",
     "BatchStream",
+    "DcganDecoder",
+    "DcganEncoder",
     "Standardiser",
     "autocast",
+    "dcgan_channels",
+    "dcgan_initialise",
+    "dcgan_mirror",
+    "dcgan_pyramid",
     "isolated_seed",
     "load_backbone",
     "load_module_arrays",

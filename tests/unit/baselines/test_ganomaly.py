@@ -8,8 +8,9 @@ from torch import nn
 
 from baselines.ganomaly import SPEC, losses, train
 from baselines.ganomaly.config import GanomalyConfig
-from baselines.ganomaly.networks import Discriminator, Encoder, Generator, build
+from baselines.ganomaly.networks import Discriminator, Generator, build
 from bench import DetectorError
+from bench.torchkit import DcganEncoder
 from tests.unit.toy_images import blobs, run_context
 
 TINY = GanomalyConfig(image_size=32, width=8, latent=16, epochs=25, batch_size=16, learning_rate=1e-3)
@@ -75,12 +76,12 @@ def test_generator_step_leaves_no_gradient_in_a_frozen_discriminator(tmp_path: P
 def test_perfect_discriminator_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     restarts = []
     monkeypatch.setattr(train, "RESTART_BELOW", float("inf"))
-    monkeypatch.setattr(train, "initialise", lambda module: restarts.append(type(module)))
+    monkeypatch.setattr(train, "dcgan_initialise", lambda module: restarts.append(type(module)))
     train.train(
         TINY.model_copy(update={"epochs": 1}), blobs(16, 0), run_context(tmp_path), torch.Generator().manual_seed(0)
     )
     assert Discriminator in restarts
-    assert Encoder not in restarts
+    assert DcganEncoder not in restarts
 
 
 def test_divergence_is_an_error_not_a_score(tmp_path: Path) -> None:
