@@ -4,7 +4,7 @@ Import names from here; the modules behind it may move.
 """
 
 from bench.torchkit.backbones import Backbone, load_backbone
-from bench.torchkit.batches import BatchStream, score_in_batches, to_tensor
+from bench.torchkit.batches import BatchStream, maps_in_batches, score_in_batches, to_tensor
 from bench.torchkit.dcgan import (
     DcganDecoder,
     DcganEncoder,
@@ -32,6 +32,7 @@ __all__ = [
     "isolated_seed",
     "load_backbone",
     "load_module_arrays",
+    "maps_in_batches",
     "module_arrays",
     "require_fitted",
     "resolve_device",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -71,16 +71,47 @@ def score_in_batches(
 
     """
     results = np.empty(0)
-    with torch.inference_mode():
-        for start in range(0, len(images), batch_size):
-            chunk = np.array(images[start : start + batch_size])
-            missing = batch_size - len(chunk)
-            if missing:
-                chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), np.uint8)])
-            values = compute(to_tensor(chunk, run.device))[: batch_size - missing]
-            # One array for all: small results kept between large temporary ones would fragment the heap.
-            if start == 0:
-                results = np.empty((len(images), *values.shape[1:]))
-            results[start : start + len(values)] = values.double().cpu().numpy()
-            run.progress(phase, min(start + batch_size, len(images)), len(images))
+    for start in range(0, len(images), batch_size):
+        values = _compute(images[start : start + batch_size], run, compute, batch_size)
+        # One array for all: small results kept between large temporary ones would fragment the heap.
+        if start == 0:
+            results = np.empty((len(images), *values.shape[1:]))
+        results[start : start + len(values)] = values.double().cpu().numpy()
+        run.progress(phase, min(start + batch_size, len(images)), len(images))
     return results
+
+
+def maps_in_batches(
+    images: Images,
+    run: RunContext,
+    compute: Callable[[Tensor], Tensor],
+    batch_size: int = 64,
+    phase: str = "maps",
+) -> Iterator[NDArray[np.float32]]:
+    """Apply ``compute`` as :func:`score_in_batches` does and yield its results one by one, a batch in memory at a time.
+
+    Args:
+        images: uint8 (n, h, w, c).
+        run: device and progress.
+        compute: float32 (b, c, h, w) in [-1, 1] to maps (b, h, w).
+        batch_size: images a batch.
+        phase: what the progress is reported as.
+
+    Returns:
+        an iterator over float32 (h, w).
+
+    """
+    for start in range(0, len(images), batch_size):
+        yield from _compute(images[start : start + batch_size], run, compute, batch_size).float().cpu().numpy()
+        run.progress(phase, min(start + batch_size, len(images)), len(images))
+
+
+# Not around a yield: whoever asks for the next map would go on without gradients.
+@torch.inference_mode()
+def _compute(images: Images, run: RunContext, compute: Callable[[Tensor], Tensor], batch_size: int) -> Tensor:
+    """Results of at most ``batch_size`` images, computed on exactly that many."""
+    missing = batch_size - len(images)
+    chunk = np.array(images)
+    if missing:
+        chunk = np.concatenate([chunk, np.zeros((missing, *chunk.shape[1:]), np.uint8)])
+    return compute(to_tensor(chunk, run.device))[: len(images)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bench import RunContext
-from bench.torchkit import BatchStream, score_in_batches, to_tensor
+from bench.torchkit import BatchStream, maps_in_batches, score_in_batches, to_tensor
 
 RUN = RunContext(seed=0, device="cpu", scratch=Path())
 
@@ -130,3 +130,21 @@ def test_scoring_keeps_images_in_order_and_reports_progress() -> None:
 
 def test_scoring_nothing_gives_nothing() -> None:
     assert score_in_batches(numbered(0), RUN, lambda batch: batch.mean(dim=(1, 2, 3))).shape == (0,)
+
+
+def test_maps_come_one_by_one_in_order_and_computed_as_asked_for() -> None:
+    sizes: list[int] = []
+
+    def compute(batch: Tensor) -> Tensor:
+        sizes.append(len(batch))
+        return batch[:, 0].double()
+
+    maps = maps_in_batches(numbered(5), RUN, compute, batch_size=2)
+    assert sizes == []
+    first = next(maps)
+    assert sizes == [2]
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    drawn = [first, *maps]
+    assert sizes == [2, 2, 2]
+    assert {one.dtype for one in drawn} == {np.dtype(np.float32)}
+    np.testing.assert_allclose([(one + 1) * 127.5 for one in drawn], numbered(5)[..., 0], atol=1e-4)
