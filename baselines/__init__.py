@@ -8,6 +8,7 @@ import bench
 @bench.hookimpl
 def bench_detectors() -> Sequence[bench.DetectorSpec]:
     """Offer every baseline of this package."""
-    from baselines import fanogan, ganomaly, knn, mean_intensity, pca, random_score
+    from baselines import ae, deepsvdd, fanogan, ganomaly, knn, mean_intensity, memae, pca, random_score, vae
 
-    return [random_score.SPEC, mean_intensity.SPEC, pca.SPEC, knn.SPEC, ganomaly.SPEC, fanogan.SPEC]
+    floors = [random_score.SPEC, mean_intensity.SPEC, pca.SPEC, knn.SPEC]
+    return [*floors, ae.SPEC, vae.SPEC, memae.SPEC, deepsvdd.SPEC, ganomaly.SPEC, fanogan.SPEC]

@@ -12,7 +12,10 @@ from bench.conformance.results import BoundCheck
 SLOW = {"fanogan-memory"}
 
 
-@parametrize_with_checks(["salad", "ganomaly", "fanogan", "knn", "pca", "mean-intensity", "random"])
+DETECTORS = ["salad", "ganomaly", "fanogan", "memae", "vae", "ae", "deepsvdd", "knn", "pca", "mean-intensity", "random"]
+
+
+@parametrize_with_checks(DETECTORS)
 def test_contract(check: BoundCheck, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.id in SLOW and not os.environ.get("BENCH_SLOW_TESTS"):
         pytest.skip("takes minutes; BENCH_SLOW_TESTS=1 runs it, and so does `bench check fanogan`")
