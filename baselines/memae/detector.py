@@ -28,9 +28,9 @@ from bench.torchkit import (
 class MemaeDetector(Detector[MemaeConfig]):
     """Gong et al., ICCV 2019.
 
-    The addressing is the paper's (cosine similarity; the released code takes the bare inner product). Encoder and
-    decoder are DCGAN's: kernels of 4 (published: 3), leaky ReLU while encoding, tanh at the end, and 4 × 4 queries an
-    image whatever its size (published for CIFAR-10: four halvings, to 2 × 2).
+    Similarity is the paper's cosine by default, where the released code has the inner product (field ``similarity``).
+    Encoder and decoder are DCGAN's: kernels of 4 (published: 3), leaky ReLU while encoding, tanh at the end, and 4 × 4
+    queries an image whatever its size (published for CIFAR-10: four halvings, to 2 × 2).
     """
 
     _network: MemoryAutoencoder | None = None

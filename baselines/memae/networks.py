@@ -23,15 +23,19 @@ class Memory(nn.Module):
     Call it in float32: weights are about 1 / N, and so is the threshold that they are compared with.
     """
 
-    def __init__(self, items: int, features: int, shrinkage: float) -> None:
+    def __init__(self, items: int, features: int, shrinkage: float, *, cosine: bool = True) -> None:
         super().__init__()
+        self.cosine = cosine
         self.threshold = shrinkage / items
         # As released: uniform in ± 1 / √c.
         self.items = nn.Parameter(torch.empty(items, features).uniform_(-(features**-0.5), features**-0.5))
 
     def address(self, queries: Tensor) -> Tensor:
         """Queries (m, c) to weights (m, N) ≥ 0, which add up to 1 unless all were shrunk to 0."""
-        similarity = F.normalize(queries, dim=1) @ F.normalize(self.items, dim=1).T  # equation 5
+        if self.cosine:
+            similarity = F.normalize(queries, dim=1) @ F.normalize(self.items, dim=1).T  # equation 5
+        else:
+            similarity = queries @ self.items.T
         weights = similarity.softmax(dim=1)  # equation 4
         if self.threshold == 0:
             return weights
@@ -51,7 +55,8 @@ class MemoryAutoencoder(nn.Module):
     def __init__(self, config: MemaeConfig) -> None:
         super().__init__()
         self.encoder = dcgan_pyramid(config.channels, config.image_size, config.width)
-        self.memory = Memory(config.items, dcgan_channels(config.image_size, config.width)[-1], config.shrinkage)
+        features = dcgan_channels(config.image_size, config.width)[-1]
+        self.memory = Memory(config.items, features, config.shrinkage, cosine=config.similarity == "cosine")
         self.decoder = dcgan_mirror(config.channels, config.image_size, config.width)
 
 

@@ -74,6 +74,7 @@ def _report(step: int, total: int, step_losses: Losses, run: RunContext) -> None
         raise DetectorError(f"training diverged: the loss is {loss} at step {step} of {total}; lower learning_rate")
     if used == 0:
         raise DetectorError(
-            f"no memory item is used at step {step} of {total}: all weights shrink to 0; lower shrinkage"
+            f"no memory item is used at step {step} of {total}: all weights shrink to 0; lower shrinkage "
+            "or set similarity to inner"
         )
     run.progress("train", step, total, loss=loss, items=used)

@@ -53,6 +53,15 @@ def test_addressing_by_hand() -> None:
     assert weights[0].tolist() == pytest.approx([value / sum(exponentials) for value in exponentials], rel=1e-5)
 
 
+def test_inner_product_as_released() -> None:
+    made = memory(0, [2.0, 0.0], [0.0, 0.5])
+    made.cosine = False
+    weights = made.address(torch.tensor([[1.0, 4.0]]))
+    assert weights.tolist() == [[0.5, 0.5]]
+    assert not build(TINY.model_copy(update={"similarity": "inner"}), "cpu").memory.cosine
+    assert build(TINY, "cpu").memory.cosine
+
+
 def test_shrinkage_by_hand() -> None:
     """Equation 7: not a soft threshold, which would take something from the weights that stay."""
     assert hard_shrink(torch.tensor([0.1, 0.3, 0.6]), 0.2).tolist() == pytest.approx([0.0, 0.3, 0.6])
