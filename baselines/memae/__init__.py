@@ -33,6 +33,7 @@ SPEC = DetectorSpec(
     load=_load,
     presets={
         "smoke": {"image_size": 32, "batch_size": 8, "epochs": 5, "items": 100},
+        # Epochs are ours.
         "paper": {"image_size": 32, "width": 64, "items": 500, "learning_rate": 1e-4, "epochs": 100},
     },
     resources="two CPU cores for a minute at 64 px; a GPU for the preset paper on large sets",
