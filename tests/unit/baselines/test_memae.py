@@ -88,11 +88,10 @@ def test_shrinkage_of_everything_gives_nothing_and_no_nan() -> None:
 
 def test_each_position_is_a_query_of_its_own() -> None:
     made = memory(1, [3.0, 0.0], [0.0, 5.0])
-    features = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])  # (1, 2, 1, 2): first item, then second
+    features = torch.tensor([[[[1.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]]]])  # (1, 2, 1, 3): the first item twice
     remembered, weights = made(features)
-    assert weights.tolist() == [[1.0, 0.0], [0.0, 1.0]]
-    assert remembered[0, :, 0, 0].tolist() == [3.0, 0.0]
-    assert remembered[0, :, 0, 1].tolist() == [0.0, 5.0]
+    assert weights.tolist() == [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    assert remembered.tolist() == [[[[3.0, 3.0, 0.0]], [[0.0, 0.0, 5.0]]]]
 
 
 def test_losses_by_hand() -> None:
