@@ -5,6 +5,7 @@ Import names from here; the modules behind it may move.
 
 from bench.torchkit.backbones import Backbone, load_backbone
 from bench.torchkit.batches import BatchStream, score_in_batches, to_tensor
+from bench.torchkit.convolutions import Doubling, FromVector, Halving, ToVector
 from bench.torchkit.dcgan import (
     DcganDecoder,
     DcganEncoder,
@@ -23,7 +24,11 @@ __all__ = [
     "BatchStream",
     "DcganDecoder",
     "DcganEncoder",
+    "Doubling",
+    "FromVector",
+    "Halving",
     "Standardiser",
+    "ToVector",
     "autocast",
     "dcgan_channels",
     "dcgan_initialise",
