@@ -16,6 +16,7 @@ from bench.torchkit.dcgan import (
 )
 from bench.torchkit.device import autocast, resolve_device, resolve_precision
 from bench.torchkit.holdout import Standardiser, split_normal
+from bench.torchkit.scoring import ScoringCopy, fold_batch_norm
 from bench.torchkit.seeding import isolated_seed
 from bench.torchkit.state import load_module_arrays, module_arrays, require_fitted, select_arrays
 
@@ -27,6 +28,7 @@ __all__ = [
     "Doubling",
     "FromVector",
     "Halving",
+    "ScoringCopy",
     "Standardiser",
     "ToVector",
     "autocast",
@@ -34,6 +36,7 @@ __all__ = [
     "dcgan_initialise",
     "dcgan_mirror",
     "dcgan_pyramid",
+    "fold_batch_norm",
     "isolated_seed",
     "load_backbone",
     "load_module_arrays",

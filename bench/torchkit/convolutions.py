@@ -1,13 +1,14 @@
 """DCGAN's four kinds of convolution, each by the fastest way that a CPU has for its size.
 
-All have 4 × 4 kernels and no bias. :class:`Halving` and :class:`Doubling` have stride 2 and padding 1;
-:class:`ToVector` and :class:`FromVector` connect 4 × 4 features with a vector. They are torch's own modules with another
-``forward``: names, shapes and initialisation of weights are the same, and so are values and gradients, up to rounding.
+All have 4 × 4 kernels and, until batch norm is folded in, no bias. :class:`Halving` and :class:`Doubling` have stride 2
+and padding 1; :class:`ToVector` and :class:`FromVector` connect 4 × 4 features with a vector. They are torch's own
+modules with another ``forward``: names, shapes and initialisation of weights are the same, and so are values and
+gradients, up to rounding.
 
 oneDNN's convolutions reach the processor's full speed in the middle of such a network, and a tenth to a half of it at
 both ends: where an image of one channel is made or differentiated, where bfloat16 features have 4 pixels a side, and
-where they have one. There the convolution is written as one matrix product of weights and *columns* (the 16 pixels below
-each place of the kernel). Other devices have kernels for all sizes, and use them.
+where they have one. There the convolution is one matrix product of weights and *columns* (the 16 pixels below each
+place of the kernel). Other devices have kernels for all sizes, and use them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Halving(nn.Conv2d):
         if route is None or height % 2 or width % 2:
             return super().forward(x)
         columns = _apart(x) if route == "planes" else _columns(x)
-        result = F.linear(columns, self._matrix(route))
+        result = F.linear(columns, self._matrix(route), self.bias)
         return result.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2)
 
     def _matrix(self, route: str) -> Tensor:
@@ -57,9 +58,11 @@ class Doubling(nn.ConvTranspose2d):
             return super().forward(x, output_size)
         pixels = x.permute(0, 2, 3, 1).reshape(-1, before)
         if route == "planes":
-            return _Together.apply(F.linear(self.weight.flatten(1).t(), pixels), (n, after, height, width))  # type: ignore[no-any-return]
-        columns = pixels @ self.weight.permute(0, 2, 3, 1).flatten(1)
-        return _Overlap.apply(columns, (n, after, height, width))  # type: ignore[no-any-return]
+            columns = F.linear(self.weight.flatten(1).t(), pixels)
+        else:
+            columns = pixels @ self.weight.permute(0, 2, 3, 1).flatten(1)
+        add_up = _Together if route == "planes" else _Overlap
+        return _add_bias(add_up.apply(columns, (n, after, height, width)), self.bias)
 
 
 class ToVector(nn.Conv2d):
@@ -74,7 +77,7 @@ class ToVector(nn.Conv2d):
             return super().forward(x)
         # Channels last, as both lie in memory: two views.
         flat, weight = x.permute(0, 2, 3, 1).flatten(1), self.weight.permute(0, 2, 3, 1).flatten(1)
-        return F.linear(flat, weight)[:, :, None, None]
+        return F.linear(flat, weight, self.bias)[:, :, None, None]
 
 
 class FromVector(nn.ConvTranspose2d):
@@ -88,7 +91,12 @@ class FromVector(nn.ConvTranspose2d):
         if x.shape[2:] != (1, 1) or output_size is not None:
             return super().forward(x, output_size)
         flat = x.flatten(1) @ self.weight.permute(0, 2, 3, 1).flatten(1)
-        return flat.view(len(x), 4, 4, self.out_channels).permute(0, 3, 1, 2)
+        return _add_bias(flat.view(len(x), 4, 4, self.out_channels).permute(0, 3, 1, 2), self.bias)
+
+
+def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
+    """There is one where batch norm has been folded in."""
+    return x if bias is None else x + bias.to(x.dtype)[:, None, None]
 
 
 def _route(x: Tensor, image_channels: int, small_side: int) -> str | None:
