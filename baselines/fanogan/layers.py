@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _EPS = 1e-5
+_VECTOR = 16  # below as many channels torch's group norm computes number by number
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: int = 1, padding: int = 1) -> Tensor:
@@ -27,7 +28,8 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, stride: i
     The gradient can be differentiated again. While it is (``create_graph=True``), the gradient of ``weight`` is left
     out: a gradient penalty differentiates with respect to images alone, and the weights' part is half of the work.
     """
-    return _add_bias(_Convolution.apply(*_in_precision(x, weight), stride, padding, False), bias)
+    result: Tensor = _Convolution.apply(*_in_precision(x, weight, bias), stride, padding, False)
+    return result
 
 
 def convolve_and_halve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -39,7 +41,7 @@ def double_and_convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Repeat each pixel twice along both sides, then a 3 × 3 convolution: (n, c, h, w) to (n, d, 2h, 2w)."""
     # The transpose of convolving with the mirrored kernel and adding up 2 × 2 pixels.
     kernel = _summed_over_shifts(weight.flip(2, 3)).transpose(0, 1)
-    result: Tensor = _Convolution.apply(*_in_precision(x, kernel), 2, 1, True)
+    result: Tensor = _Convolution.apply(*_in_precision(x, kernel, None), 2, 1, True)
     return result
 
 
@@ -76,58 +78,61 @@ def _summed_over_shifts(weight: Tensor) -> Tensor:
     return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
 
 
-def _in_precision(x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _in_precision(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    return x.to(dtype), weight.to(dtype, memory_format=torch.channels_last)
-
-
-def _add_bias(x: Tensor, bias: Tensor | None) -> Tensor:
-    return x if bias is None else x + bias.to(x.dtype)[:, None, None]
-
-
-def _plain(x: Tensor, weight: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
-    sides = [stride] * 2, [padding] * 2, [1, 1]
-    result: Tensor = torch.ops.aten.convolution(x, weight, None, *sides, transposed, [0, 0], 1)
-    return result
+    weight = weight.to(dtype, memory_format=torch.channels_last)
+    return x.to(dtype), weight, None if bias is None else bias.to(dtype)
 
 
 class _Convolution(torch.autograd.Function):
     """A convolution, or with ``transposed`` its transpose. Sizes must divide, so that the two undo one another."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, transposed: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, transposed: bool
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding, transposed
-        return _plain(x, weight, stride, padding, transposed)
+        result: Tensor = torch.ops.aten.convolution(x, weight, bias, *_sides(stride, padding), transposed, [0, 0], 1)
+        return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         stride, padding, transposed = ctx.geometry
-        need_x, need_weight, *_ = ctx.needs_input_grad
-        to_x = _Convolution.apply(gradient, weight, stride, padding, not transposed) if need_x else None
+        need_x, *needed = ctx.needs_input_grad[:3]
+        to_x = _Convolution.apply(gradient, weight, None, stride, padding, not transposed) if need_x else None
         # Gradients are enabled in here where this backward pass is to be differentiated.
-        need_weight = need_weight and not torch.is_grad_enabled()
-        return to_x, _weight_gradient(x, weight, gradient, ctx.geometry) if need_weight else None, None, None, None
+        if torch.is_grad_enabled() or not any(needed):
+            return to_x, *[None] * 5
+        channels = [weight.shape[1 if transposed else 0]]
+        _, to_weight, to_bias = torch.ops.aten.convolution_backward(
+            gradient, x, weight, channels, *_sides(stride, padding), transposed, [0, 0], 1, [False, *needed]
+        )
+        return to_x, to_weight, to_bias, None, None, None
 
 
-def _weight_gradient(x: Tensor, weight: Tensor, gradient: Tensor, geometry: tuple[int, int, bool]) -> Tensor:
-    stride, padding, transposed = geometry
-    sides = [stride] * 2, [padding] * 2, [1, 1]
-    result: Tensor = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, *sides, transposed, [0, 0], 1, [False, True, False]
-    )[1]
-    return result
+def _sides(stride: int, padding: int) -> tuple[list[int], list[int], list[int]]:
+    """Stride, padding and dilation, as torch's operators take them."""
+    return [stride] * 2, [padding] * 2, [1, 1]
 
 
 class _LayerNormReLU(torch.autograd.Function):
-    """max(0, weight · x̂ + bias), with x̂ = (x − mean) · rstd of each image."""
+    """max(0, weight · x̂ + bias), with x̂ = (x − mean) · rstd of each image.
+
+    As a group norm of one group, or for few channels as the layer norm of a flat image, whose kernel is fast for any.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        y, mean, rstd = torch.ops.aten.native_group_norm(x, weight, bias, n, c, h * w, 1, _EPS)
+        if c < _VECTOR:
+            sizes = _repeated(weight, x), _repeated(bias, x)
+            y, mean, rstd = torch.ops.aten.native_layer_norm(_flat(x), [c * h * w], *sizes, _EPS)
+            y = _image(y, x)
+        else:
+            y, mean, rstd = torch.ops.aten.native_group_norm(x, weight, bias, n, c, h * w, 1, _EPS)
         result: Tensor = y.relu_()
         ctx.save_for_backward(x, weight, result, mean, rstd)
         return result
@@ -139,10 +144,16 @@ class _LayerNormReLU(torch.autograd.Function):
             return _LayerNormReLUGradient.apply(gradient, x, weight, y, mean, rstd), None, None
         passed = torch.ops.aten.threshold_backward(gradient, y, 0)
         n, c, h, w = x.shape
-        gradients: tuple[Tensor | None, ...] = torch.ops.aten.native_group_norm_backward(
-            passed, x, mean, rstd, weight, n, c, h * w, 1, [True] * 3
+        if c >= _VECTOR:
+            gradients: tuple[Tensor | None, ...] = torch.ops.aten.native_group_norm_backward(
+                passed, x, mean, rstd, weight, n, c, h * w, 1, [True] * 3
+            )
+            return gradients
+        weights = _repeated(weight, x)
+        to_x, to_weight, to_bias = torch.ops.aten.native_layer_norm_backward(
+            _flat(passed), _flat(x), [c * h * w], mean, rstd, weights, weights, [True] * 3
         )
-        return gradients
+        return _image(to_x, x), to_weight.view(-1, c).sum(dim=0), to_bias.view(-1, c).sum(dim=0)
 
 
 class _LayerNormReLUGradient(torch.autograd.Function):
@@ -163,9 +174,11 @@ class _LayerNormReLUGradient(torch.autograd.Function):
         """
         passed, x, weight, y, mean, rstd, to_x, g_x = ctx.saved_tensors
         of_v, v_x = _project(v, x, mean, rstd)
+        mean, rstd = mean.view(-1, 1), rstd.view(-1, 1)
         a = -(_flat(v) * _flat(to_x)).mean(dim=1, dtype=mean.dtype)[:, None] * rstd.square()
-        again_x = torch.addcmul(_each(-a * mean, x), x, _each(a, x))
-        again_x.addcmul_(to_x, _each(-rstd * v_x, x)).addcmul_(of_v, _each(-rstd * g_x, x))
+        # Not addcmul, which is ten times slower in bfloat16.
+        again_x = (x * _each(a, x)).add_(_each(-a * mean, x))
+        again_x.add_(to_x * _each(-rstd * v_x, x)).add_(of_v * _each(-rstd * g_x, x))
         again_weight = (of_v * passed).sum(dim=(0, 2, 3), dtype=weight.dtype)
         again_gradient = torch.ops.aten.threshold_backward(of_v.mul_(weight.to(x.dtype)[:, None, None]), y, 0)
         return again_gradient, again_x, again_weight, None, None, None
@@ -188,12 +201,23 @@ def _project(g: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> tuple[Tensor, 
         n,
         [True, True, False],
     )
-    return to_x.view(n, h, w, c).permute(0, 3, 1, 2), (g_x / size).view(n, 1).to(mean.dtype)
+    return _image(to_x, x), (g_x / size).view(n, 1).to(mean.dtype)
 
 
 def _flat(x: Tensor) -> Tensor:
     """(n, c, h, w), channels last in memory, as (n, h · w · c)."""
     return x.permute(0, 2, 3, 1).reshape(len(x), -1)
+
+
+def _image(flat: Tensor, like: Tensor) -> Tensor:
+    """The way back from :func:`_flat`."""
+    n, c, h, w = like.shape
+    return flat.view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def _repeated(values: Tensor, x: Tensor) -> Tensor:
+    """One value for each channel, for all of a flat image."""
+    return values.repeat(x.shape[2] * x.shape[3])
 
 
 def _each(values: Tensor, x: Tensor) -> Tensor:
