@@ -45,7 +45,8 @@ def main(steps: int) -> float:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, count in (("normal", batches * BATCH), ("abnormal", 2)):
+        # Twice the images that are needed: the data module keeps some of them for a test set.
+        for name, count in (("normal", 2 * batches * BATCH), ("abnormal", 2)):
             (root / name).mkdir()
             for number in range(count):
                 Image.fromarray(rng.integers(0, 256, (SIDE, SIDE), np.uint8)).save(root / name / f"{number}.png")
@@ -56,7 +57,6 @@ def main(steps: int) -> float:
             abnormal_dir="abnormal",
             train_batch_size=BATCH,
             num_workers=0,
-            normal_split_ratio=0.0,
         )
         size = Ganomaly.configure_pre_processor((SIDE, SIDE))
         size.transform = Resize((SIDE, SIDE))

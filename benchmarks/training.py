@@ -137,7 +137,8 @@ def ganomaly_rows(turns: int, anomalib: str | None) -> None:
 def engine(python: str) -> float:
     """Images per second of anomalib, in a process of its own."""
     script = Path(__file__).with_name("anomalib_ganomaly.py")
-    command = [python, str(script), "4", str(torch.get_num_threads())]
+    # -P: other scripts of this folder have names of packages.
+    command = [python, "-P", str(script), "4", str(torch.get_num_threads())]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[-1])
 
