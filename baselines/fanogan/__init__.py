@@ -25,7 +25,7 @@ def _load() -> type[FanoganDetector]:
 
 SPEC = DetectorSpec(
     name="fanogan",
-    version="1",
+    version="2",
     summary="f-AnoGAN: error of rebuilding an image, in pixels and critic features, through a GAN of normal images",
     citation="Schlegl, Seeböck, Waldstein, Langs, Schmidt-Erfurth, f-AnoGAN: Fast unsupervised anomaly detection with "
     "generative adversarial networks, Medical Image Analysis 54, 2019",

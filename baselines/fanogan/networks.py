@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.fanogan.config import FanoganConfig
+from baselines.fanogan.layers import BatchNormReLU, LayerNormReLU, convolve, convolve_and_halve, double_and_convolve
 
 Norm = type[nn.Module]
 
@@ -35,34 +36,20 @@ def _critic_channels(config: FanoganConfig) -> list[int]:
     ]
 
 
-class LayerNorm(nn.Module):
-    """Normalise each image over all channels and positions: batch norm would tie the images of a penalty together."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (n, c, h, w)."""
-        normalised: Tensor = F.group_norm(x, 1, self.weight, self.bias)
-        return normalised
-
-
 class ResidualUp(nn.Module):
     """Double the side: norm, ReLU, upsample, two 3 × 3 convolutions, beside an upsampled 1 × 1 shortcut."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(before), nn.BatchNorm2d(after)
+        self.norm1, self.norm2 = BatchNormReLU(before), BatchNormReLU(after)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1, bias=False)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = nn.Conv2d(before, after, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, before, h, w) to (n, after, 2h, 2w)."""
-        y = F.interpolate(F.relu(self.norm1(x)), scale_factor=2.0)
-        y = self.conv2(F.relu(self.norm2(self.conv1(y))))
+        y = self.norm2(double_and_convolve(self.norm1(x), self.conv1.weight))
+        y = self.conv2(y)
         # A 1 × 1 convolution and repeating pixels commute; this order takes a quarter of the work.
         total: Tensor = y + F.interpolate(self.shortcut(x), scale_factor=2.0)
         return total
@@ -80,10 +67,9 @@ class ResidualDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, before, h, w) to (n, after, h/2, w/2)."""
-        y = self.conv1(F.relu(self.norm1(x)))
-        y = F.avg_pool2d(self.conv2(F.relu(self.norm2(y))), 2)
-        shortcut: Tensor = self.shortcut(F.avg_pool2d(x, 2))
-        return y + shortcut
+        y = self.norm2(convolve(self.norm1(x), self.conv1.weight))
+        y = convolve_and_halve(y, self.conv2.weight, self.conv2.bias)
+        return y + convolve(F.avg_pool2d(x, 2), self.shortcut.weight, self.shortcut.bias, padding=0)
 
 
 class Generator(nn.Module):
@@ -96,13 +82,13 @@ class Generator(nn.Module):
         self.from_latent = nn.Linear(config.latent, 16 * channels[0])
         pairs = pairwise(channels)
         self.blocks = nn.Sequential(*(ResidualUp(before, after) for before, after in pairs))
-        self.norm = nn.BatchNorm2d(channels[-1])
+        self.norm = BatchNormReLU(channels[-1])
         self.last = nn.Conv2d(channels[-1], config.channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the image."""
         x = self.blocks(self.from_latent(z).view(-1, self._first, 4, 4))
-        image: Tensor = self.last(F.relu(self.norm(x)))
+        image: Tensor = self.last(self.norm(x))
         return torch.tanh(image)
 
 
@@ -119,7 +105,7 @@ class Pyramid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features, (n, features)."""
-        features: Tensor = self.blocks(self.first(x)).flatten(1)
+        features: Tensor = self.blocks(convolve(x, self.first.weight, self.first.bias)).flatten(1)
         return features
 
 
@@ -128,7 +114,7 @@ class Critic(nn.Module):
 
     def __init__(self, config: FanoganConfig) -> None:
         super().__init__()
-        self.pyramid = Pyramid(config, LayerNorm)
+        self.pyramid = Pyramid(config, LayerNormReLU)
         self.last = nn.Linear(self.pyramid.features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -142,7 +128,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: FanoganConfig) -> None:
         super().__init__()
-        self.pyramid = Pyramid(config, nn.BatchNorm2d)
+        self.pyramid = Pyramid(config, BatchNormReLU)
         self.last = nn.Linear(self.pyramid.features, config.latent)
         self.tanh = config.encoder_tanh
 

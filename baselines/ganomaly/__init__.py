@@ -25,7 +25,7 @@ def _load() -> type[GanomalyDetector]:
 
 SPEC = DetectorSpec(
     name="ganomaly",
-    version="1",
+    version="2",
     summary="GANomaly: distance between the latent vectors of an image and of its adversarial reconstruction",
     citation="Akcay, Atapour-Abarghouei, Breckon, GANomaly: Semi-Supervised Anomaly Detection via Adversarial "
     "Training, ACCV 2018",

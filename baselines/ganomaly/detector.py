@@ -16,6 +16,7 @@ from baselines.ganomaly.train import train
 from bench import Detector, RunContext
 from bench.contracts import Images
 from bench.torchkit import (
+    ScoringCopy,
     autocast,
     isolated_seed,
     load_module_arrays,
@@ -32,7 +33,7 @@ class GanomalyDetector(Detector[GanomalyConfig]):
     rescales nothing over the test set.
     """
 
-    _generator: Generator | None = None
+    _generator: ScoringCopy[Generator] | None = None
 
     def fit(self, normal: Images, run: RunContext) -> Self:
         """Train on uint8 (n, s, s, c).
@@ -43,13 +44,13 @@ class GanomalyDetector(Detector[GanomalyConfig]):
         """
         self.check_images(normal)
         with isolated_seed(run.seed) as shuffle:
-            self._generator = train(self.config, normal, run, shuffle).eval()
+            self._generator = ScoringCopy(train(self.config, normal, run, shuffle))
         return self
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Mean squared difference of z and ẑ: float64 (n,), at least 0."""
         self.check_images(images)
-        generator = require_fitted(self._generator, self).to(run.device)
+        generator = require_fitted(self._generator, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             with autocast(run):
@@ -60,11 +61,11 @@ class GanomalyDetector(Detector[GanomalyConfig]):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """The generator; the discriminator takes no part in scoring."""
-        return module_arrays(require_fitted(self._generator, self), "generator")
+        return module_arrays(require_fitted(self._generator, self).network, "generator")
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take over the generator."""
         generator, _ = build(self.config, "cpu")
         load_module_arrays(generator, state, "generator")
-        self._generator = generator.eval()
+        self._generator = ScoringCopy(generator)
         return self

@@ -1,4 +1,8 @@
-"""Training of GANomaly: generator first, then discriminator, as in the released code."""
+"""Training of GANomaly, as in the released code, but with one pass of the discriminator for the steps of both networks.
+
+The discriminator's step comes after the generator's, and looks at the same images, the same reconstructions and, as its
+own weights have not moved in between, through the same network. So it computes what the generator's step has computed.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +53,11 @@ def train(config: GanomalyConfig, normal: Images, run: RunContext, shuffle: torc
     total = config.epochs * stream.batches_per_epoch
     for step in range(1, total + 1):
         x = stream.next()
-        discriminator.requires_grad_(False)
-        mine, fake = generator_step(config, generator, discriminator, x, run)
-        _descend(descend_generator, mine.total)
-        discriminator.requires_grad_(True)
-        theirs = discriminator_step(discriminator, x, fake, run)
-        _descend(descend_discriminator, theirs.total)
+        mine, theirs = steps(config, generator, discriminator, x, run)
+        _differentiate(mine.total, generator, retain=True)
+        _differentiate(theirs.total, discriminator)
+        descend_generator.step()
+        descend_discriminator.step()
         if theirs.total.item() < RESTART_BELOW:
             # As released: a discriminator that no longer errs teaches nothing. Adam's moments are kept there too.
             discriminator.apply(dcgan_initialise)
@@ -63,16 +66,18 @@ def train(config: GanomalyConfig, normal: Images, run: RunContext, shuffle: torc
     return generator
 
 
-def generator_step(
+def steps(
     config: GanomalyConfig, generator: Generator, discriminator: Discriminator, x: Tensor, run: RunContext
-) -> tuple[GeneratorLosses, Tensor]:
-    """Losses of the generator on a batch, and its reconstructions, detached."""
+) -> tuple[GeneratorLosses, DiscriminatorLosses]:
+    """Losses of both networks on a batch.
+
+    They share a graph: differentiate each with respect to the weights of its own network only.
+    """
     with autocast(run):
         fake, z, again = generator(x)
-        _, fake_features = discriminator(fake)
-        with torch.no_grad():
-            _, real_features = discriminator(x)
-    adversarial = losses.adversarial(real_features, fake_features)
+        real_logits, real_features = discriminator(x)
+        fake_logits, fake_features = discriminator(fake)
+    adversarial = losses.adversarial(real_features.detach(), fake_features)
     contextual = losses.contextual(x, fake)
     encoder = losses.encoder(z, again)
     total = (
@@ -80,25 +85,20 @@ def generator_step(
         + config.contextual_weight * contextual
         + config.encoder_weight * encoder
     )
-    return GeneratorLosses(total, adversarial, contextual, encoder), fake.detach()
-
-
-def discriminator_step(discriminator: Discriminator, x: Tensor, fake: Tensor, run: RunContext) -> DiscriminatorLosses:
-    """Loss of the discriminator on a batch and its reconstructions."""
-    with autocast(run):
-        real_logits, _ = discriminator(x)
-        fake_logits, _ = discriminator(fake)
-    return DiscriminatorLosses(losses.discriminator(real_logits, fake_logits))
+    mine = GeneratorLosses(total, adversarial, contextual, encoder)
+    return mine, DiscriminatorLosses(losses.discriminator(real_logits, fake_logits))
 
 
 def _adam(module: nn.Module, config: GanomalyConfig) -> torch.optim.Adam:
     return torch.optim.Adam(module.parameters(), config.learning_rate, (config.beta1, 0.999), fused=True)
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+def _differentiate(loss: Tensor, network: nn.Module, retain: bool = False) -> None:
+    """Set the gradients of one network, and compute none of the other's weights."""
+    parameters = list(network.parameters())
+    gradients = torch.autograd.grad(loss, parameters, retain_graph=retain)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
 
 
 def _report(step: int, total: int, mine: GeneratorLosses, theirs: DiscriminatorLosses, run: RunContext) -> None:

@@ -30,7 +30,7 @@ def _pretrained(config: KnnConfig) -> Sequence[PretrainedWeights]:
 
 SPEC = DetectorSpec(
     name="knn",
-    version="1",
+    version="2",
     summary="mean distance to the nearest normal images in the feature space of a frozen ImageNet network",
     citation="Bergman, Cohen & Hoshen, Deep Nearest Neighbor Anomaly Detection, arXiv 2002.10445, 2020",
     config=_config,

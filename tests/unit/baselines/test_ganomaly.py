@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from baselines.ganomaly import SPEC, losses, train
 from baselines.ganomaly.config import GanomalyConfig
@@ -61,16 +61,34 @@ def test_losses_by_hand() -> None:
     assert losses.discriminator(undecided, undecided).item() == pytest.approx(0.693147, abs=1e-6)
 
 
-def test_generator_step_leaves_no_gradient_in_a_frozen_discriminator(tmp_path: Path) -> None:
-    generator, discriminator = build(TINY, "cpu")
-    discriminator.requires_grad_(False)
-    step, fake = train.generator_step(TINY, generator, discriminator, torch.rand(4, 1, 32, 32), run_context(tmp_path))
-    step.total.backward()
+def two_steps(config: GanomalyConfig, generator: Generator, discriminator: Discriminator, x: Tensor) -> list[Tensor]:
+    """The textbook: a pass of the discriminator for each loss. Losses and all gradients."""
+    fake, z, again = generator(x)
+    adversarial = nn.functional.mse_loss(discriminator(fake)[1], discriminator(x)[1].detach())
+    mine = adversarial + 50 * (x - fake).abs().mean() + (z - again).square().mean()
+    mine.backward()
+    discriminator.zero_grad()
+    real, fakes = discriminator(x)[0].sigmoid(), discriminator(fake.detach())[0].sigmoid()
+    theirs = -0.5 * (real.log().mean() + (1 - fakes).log().mean())
+    theirs.backward()
+    return [mine, theirs, *(p.grad for p in (*generator.parameters(), *discriminator.parameters()))]
+
+
+def test_one_pass_of_the_discriminator_is_the_textbooks_two(tmp_path: Path) -> None:
+    generator, discriminator = (network.double() for network in build(TINY, "cpu"))
+    x = torch.rand(4, 1, 32, 32, dtype=torch.float64) * 2 - 1
+    expected = two_steps(TINY, generator, discriminator, x)
+    parameters = [*generator.parameters(), *discriminator.parameters()]
+    for parameter in parameters:
+        parameter.grad = None
+    mine, theirs = train.steps(TINY, generator, discriminator, x, run_context(tmp_path))
+    assert mine.total.item() == pytest.approx((mine.adversarial + 50 * mine.contextual + mine.encoder).item())
+    train._differentiate(mine.total, generator, retain=True)
     assert all(parameter.grad is None for parameter in discriminator.parameters())
-    assert all(parameter.grad is not None for parameter in generator.parameters())
-    assert not fake.requires_grad
-    expected = step.adversarial + 50 * step.contextual + step.encoder
-    assert step.total.item() == pytest.approx(expected.item())
+    train._differentiate(theirs.total, discriminator)
+    found = [mine.total, theirs.total, *(parameter.grad for parameter in parameters)]
+    # Losses are computed in float32.
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7, check_dtype=False)
 
 
 def test_perfect_discriminator_starts_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

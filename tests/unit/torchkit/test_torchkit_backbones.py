@@ -42,19 +42,24 @@ def test_features_are_those_of_the_last_three_stages(lite0: Backbone) -> None:
     assert lite0.channels == (40, 112, 320)
 
 
-def test_the_packaged_weights_are_in_their_places(lite0: Backbone, stored: dict[str, Tensor]) -> None:
+def test_the_packaged_weights_are_in_their_places_with_batch_norm_in_them(
+    lite0: Backbone, stored: dict[str, Tensor]
+) -> None:
     found = lite0.network.state_dict()
-    for theirs, ours in {
-        "_conv_stem.weight": "conv_stem.weight",
-        "_bn0.running_var": "bn1.running_var",
-        "_blocks.0._depthwise_conv.weight": "blocks.0.0.conv_dw.weight",
-        "_blocks.0._bn2.bias": "blocks.0.0.bn2.bias",
-        "_blocks.1._expand_conv.weight": "blocks.1.0.conv_pw.weight",
-        "_blocks.2._bn1.running_mean": "blocks.1.1.bn2.running_mean",
-        "_blocks.15._project_conv.weight": "blocks.6.0.conv_pwl.weight",
-        "_blocks.15._bn2.weight": "blocks.6.0.bn3.weight",
+    for (convolution, norm), ours in {
+        ("_conv_stem", "_bn0"): "conv_stem",
+        ("_blocks.0._depthwise_conv", "_bn1"): "blocks.0.0.conv_dw",
+        ("_blocks.1._expand_conv", "_bn0"): "blocks.1.0.conv_pw",
+        ("_blocks.15._project_conv", "_bn2"): "blocks.6.0.conv_pwl",
     }.items():
-        assert torch.equal(stored[theirs], found[ours]), (theirs, ours)
+        norm = f"{convolution.rpartition('.')[0]}.{norm}".lstrip(".")
+        scale = stored[f"{norm}.weight"] / (stored[f"{norm}.running_var"] + 1e-3).sqrt()
+        weight = stored[f"{convolution}.weight"] * scale.view(-1, 1, 1, 1)
+        torch.testing.assert_close(found[f"{ours}.weight"], weight)
+        torch.testing.assert_close(
+            found[f"{ours}.bias"], stored[f"{norm}.bias"] - stored[f"{norm}.running_mean"] * scale
+        )
+    assert not any("running" in name for name in found)
 
 
 def test_a_trained_network_has_kept_its_activations_at_a_normal_scale(lite0: Backbone) -> None:

@@ -7,6 +7,9 @@ from torch import nn
 from bench.torchkit import (
     DcganDecoder,
     DcganEncoder,
+    Doubling,
+    Halving,
+    ToVector,
     dcgan_channels,
     dcgan_initialise,
     dcgan_mirror,
@@ -39,8 +42,8 @@ def test_shapes_down_and_up(size: int, channels: int) -> None:
 
 def test_pyramid_block_by_block() -> None:
     kinds = [type(layer) for layer in dcgan_pyramid(1, 32, 4)]
-    block = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
-    assert kinds == [nn.Conv2d, nn.LeakyReLU, *block, *block]
+    block = [Halving, nn.BatchNorm2d, nn.LeakyReLU]
+    assert kinds == [Halving, nn.LeakyReLU, *block, *block]
     for layer in dcgan_pyramid(1, 32, 4).modules():
         if isinstance(layer, nn.Conv2d):
             assert (layer.kernel_size, layer.stride, layer.padding, layer.bias) == ((4, 4), (2, 2), (1, 1), None)
@@ -50,15 +53,15 @@ def test_pyramid_block_by_block() -> None:
 
 def test_mirror_block_by_block() -> None:
     kinds = [type(layer) for layer in dcgan_mirror(1, 32, 4)]
-    block = [nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU]
-    assert kinds == [*block, *block, nn.ConvTranspose2d, nn.Tanh]
+    block = [Doubling, nn.BatchNorm2d, nn.ReLU]
+    assert kinds == [*block, *block, Doubling, nn.Tanh]
     assert all(layer.bias is None for layer in dcgan_mirror(1, 32, 4) if isinstance(layer, nn.ConvTranspose2d))
 
 
 def test_without_affine_no_parameter_but_convolutions_is_left() -> None:
     encoder = DcganEncoder(1, 32, 4, 10, affine=False)
     names = {type(module) for module in encoder.modules() if list(module.parameters(recurse=False))}
-    assert names == {nn.Conv2d}
+    assert names == {Halving, ToVector}
     encoder.apply(dcgan_initialise)  # must not stumble over the missing weights
 
 
