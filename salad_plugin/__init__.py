@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING
 import bench
 
 if TYPE_CHECKING:
-    from salad_plugin.config import SaladConfig
+    from salad_plugin.config import SaladConfig, SaladTimmConfig
     from salad_plugin.detector import SaladDetector
+
+_CITATION = (
+    "Zhao, Li, He, Ma, Fang, Li, Zheng, Anomaly Detection for Medical Images Using Self-Supervised and "
+    "Translation-Consistent Features, IEEE TMI 40(12):3641-3651, 2021"
+)
 
 
 def _config() -> type[SaladConfig]:
@@ -23,31 +28,54 @@ def _config() -> type[SaladConfig]:
     return SaladConfig
 
 
+def _timm_config() -> type[SaladTimmConfig]:
+    from salad_plugin.config import SaladTimmConfig
+
+    return SaladTimmConfig
+
+
 def _load() -> type[SaladDetector]:
     from salad_plugin.detector import SaladDetector
 
     return SaladDetector
 
 
-SPEC = bench.DetectorSpec(
+def _pretrained(config: SaladTimmConfig) -> Sequence[bench.PretrainedWeights]:
+    return [bench.pretrained_weights(config.backbone)]
+
+
+SALAD = bench.DetectorSpec(
     name="salad",
-    version="1",
+    version="2",
     summary="SALAD (TMI 2021), a reconstruction: self-supervised features, consistent under translation to the latent "
     "space and back",
-    citation="Zhao, Li, He, Ma, Fang, Li, Zheng, Anomaly Detection for Medical Images Using Self-Supervised and "
-    "Translation-Consistent Features, IEEE TMI 40(12):3641-3651, 2021",
+    citation=_CITATION,
     config=_config,
     load=_load,
     presets={
-        "smoke": {"epochs": 2, "width": 8, "latent": 16},
+        "smoke": {"image_size": 64, "steps": 40, "width": 8, "latent": 16, "batch_size": 16},
         # Sizes are inference: the paper's layer tables are not available to us.
-        "paper": {"image_size": 128, "width": 64, "latent": 128, "epochs": 200, "batch_size": 64},
+        "paper": {"image_size": 128, "width": 64, "latent": 128, "steps": 4000, "batch_size": 64},
     },
-    resources="two CPU cores for two minutes at 64 px; a GPU for the preset paper",
+    resources="two CPU cores for a few minutes at 128 px; a GPU for the preset paper",
+    maps=True,
+)
+
+SALAD_TIMM = bench.DetectorSpec(
+    name="salad-timm",
+    version="1",
+    summary="SALAD with its self-supervision and its score on the features of a frozen, pretrained timm encoder",
+    citation=_CITATION,
+    config=_timm_config,
+    load=_load,
+    presets={"smoke": {"image_size": 64, "steps": 10, "width": 8, "latent": 16, "batch_size": 16}},
+    resources="two CPU cores for a few minutes at 128 px",
+    pretrained=_pretrained,
+    maps=True,
 )
 
 
 @bench.hookimpl
 def bench_detectors() -> Sequence[bench.DetectorSpec]:
-    """Offer SALAD."""
-    return [SPEC]
+    """Offer SALAD, from scratch and on a pretrained encoder."""
+    return [SALAD, SALAD_TIMM]

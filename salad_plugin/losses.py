@@ -26,8 +26,8 @@ def _blur(images: Tensor) -> Tensor:
     return rows @ images @ columns.T
 
 
-def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Mean structural similarity of image pairs.
+def ssim_map(x: Tensor, y: Tensor) -> Tensor:
+    """Structural similarity around each position of image pairs.
 
     Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", IEEE TIP 2004: 11 × 11
     Gaussian window with σ = 1.5, K1 = 0.01, K2 = 0.03, valid positions only.
@@ -37,12 +37,12 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
         y: likewise.
 
     Returns:
-        float32 (n,), 1 for equal images.
+        float32 (n, c, h − 10, w − 10), 1 for equal images.
 
     """
     n, c, h, w = x.shape
     x, y = ((image.float().reshape(n * c, h, w) + 1) / 2 for image in (x, y))
-    # One pass over all five moments keeps the small convolutions busy.
+    # One pass over all five moments keeps the small products busy.
     moments = _blur(torch.cat([x, y, x * x, y * y, x * y])).chunk(5)
     mean_x, mean_y, square_x, square_y, product = moments
     variance_x, variance_y = square_x - mean_x**2, square_y - mean_y**2
@@ -50,7 +50,12 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     similarity = ((2 * mean_x * mean_y + C1) * (2 * covariance + C2)) / (
         (mean_x**2 + mean_y**2 + C1) * (variance_x + variance_y + C2)
     )
-    return similarity.reshape(n, -1).mean(dim=1)
+    return similarity.view(n, c, *similarity.shape[1:])
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Mean structural similarity of image pairs, see :func:`ssim_map`: float32 (n,), 1 for equal images."""
+    return ssim_map(x, y).flatten(1).mean(dim=1)
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:

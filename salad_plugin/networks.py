@@ -1,4 +1,4 @@
-"""Encoder, decoder, and the discriminators of images and of latent vectors.
+"""Encoders, decoder, pretext heads, and the discriminators of images and of latent vectors.
 
 The layer tables are inference: DCGAN blocks, as in the GAN-based detectors that the paper compares with.
 """
@@ -11,35 +11,34 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from salad_plugin.config import SaladConfig
+from bench.torchkit import Doubling, FromVector, Halving, ToVector, load_backbone
+from salad_plugin.config import SaladConfig, SaladTimmConfig
 
 TRANSFORMS = 8
+_STAGES = (-4, -3, -2, -1)
+_HEAD_WIDTH = 32
 
 
-def _scales(image_size: int) -> int:
-    """How often a side is halved on the way to 4 pixels."""
-    return int(math.log2(image_size)) - 2
-
-
-def _channels(width: int, scales: int) -> list[int]:
-    """Channels after each halving: doubled at each, at most eight times the width."""
-    return [width * min(2**scale, 8) for scale in range(scales)]
+def _channels(config: SaladConfig, width: int) -> list[int]:
+    """Channels after each halving down to 4 pixels: doubled at each, at most eight times the width."""
+    return [width * min(2**scale, 8) for scale in range(int(math.log2(config.image_size)) - 2)]
 
 
 class Encoder(nn.Module):
-    """Image (n, c, s, s) in [-1, 1] to a latent vector (n, latent) and the features of every scale."""
+    """Image (n, c, s, s) in [-1, 1] to a latent vector (n, latent) and the features of every scale.
+
+    Attributes:
+        channels: of the features, finest scale (s / 2) first.
+
+    """
 
     def __init__(self, config: SaladConfig) -> None:
         super().__init__()
-        channels = _channels(config.width, _scales(config.image_size))
-        stages = []
-        for number, (before, after) in enumerate(zip([config.channels, *channels], channels, strict=False)):
-            convolution = nn.Conv2d(before, after, 4, 2, 1, bias=number == 0)
-            norm = nn.BatchNorm2d(after) if number else nn.Identity()
-            stages.append(nn.Sequential(convolution, norm, nn.LeakyReLU(0.2)))
-        self.stages = nn.ModuleList(stages)
-        self.to_latent = nn.Linear(channels[-1] * 16, config.latent)
+        self.channels = _channels(config, config.width)
+        self.stages = nn.ModuleList(_pyramid(config, config.width))
+        self.to_latent = ToVector(self.channels[-1], config.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the latent vector and the features, finest scale first."""
@@ -47,8 +46,40 @@ class Encoder(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(x)
-        latent: Tensor = self.to_latent(x.flatten(1))
-        return latent, features
+        return self.to_latent(x).flatten(1), features
+
+    def learned(self) -> nn.Module:
+        """What training changes: all of it."""
+        return self
+
+
+class BackboneEncoder(nn.Module):
+    """The same on frozen features of a network that was trained on ImageNet, whose finest scale is s / 4."""
+
+    def __init__(self, config: SaladTimmConfig, device: str) -> None:
+        super().__init__()
+        self.backbone = load_backbone(config.backbone, device, _STAGES)
+        self.channels = list(self.backbone.channels)
+        self.to_latent = ToVector(self.channels[-1], config.latent)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the latent vector and the features, finest scale first."""
+        features = self.backbone(x)
+        return self.to_latent(F.adaptive_avg_pool2d(features[-1], 4)).flatten(1), features
+
+    def learned(self) -> nn.Module:
+        """What training changes: the step from features to the latent vector."""
+        return self.to_latent
+
+
+def _pyramid(config: SaladConfig, width: int) -> list[nn.Sequential]:
+    """DCGAN's blocks from an image to 4 pixels; the first has no batch norm."""
+    channels = _channels(config, width)
+    blocks = []
+    for number, (before, after) in enumerate(zip([config.channels, *channels], channels, strict=False)):
+        norm = [nn.BatchNorm2d(after)] if number else []
+        blocks.append(nn.Sequential(Halving(before, after), *norm, nn.LeakyReLU(0.2)))
+    return blocks
 
 
 class Decoder(nn.Module):
@@ -56,29 +87,42 @@ class Decoder(nn.Module):
 
     def __init__(self, config: SaladConfig) -> None:
         super().__init__()
-        channels = _channels(config.width, _scales(config.image_size))[::-1]
-        self._first = channels[0]
-        self.from_latent = nn.Linear(config.latent, channels[0] * 16)
-        layers: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
+        channels = _channels(config, config.width)[::-1]
+        layers: list[nn.Module] = [FromVector(config.latent, channels[0]), nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for before, after in pairwise(channels):
-            layers += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        layers += [nn.ConvTranspose2d(channels[-1], config.channels, 4, 2, 1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+            layers += [Doubling(before, after), nn.BatchNorm2d(after), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, Doubling(channels[-1], config.channels), nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the image."""
-        image: Tensor = self.layers(self.from_latent(z).view(-1, self._first, 4, 4))
+        image: Tensor = self.layers(z[:, :, None, None])
         return image
+
+
+class LocateHead(nn.Module):
+    """Features of several scales to logits of what was altered: a map at the finest of them, and one for the image."""
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList([nn.Conv2d(given, _HEAD_WIDTH, 1) for given in channels])
+        self.map = nn.Sequential(
+            nn.Conv2d(_HEAD_WIDTH, _HEAD_WIDTH, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(_HEAD_WIDTH, 1, 1)
+        )
+        self.image = nn.Linear(channels[-1], 1)
+
+    def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return logits (n, h, w) and (n,)."""
+        features = features[-len(self.lateral) :]
+        size = features[0].shape[2:]
+        scales = [F.interpolate(layer(given), size=size) for layer, given in zip(self.lateral, features, strict=True)]
+        joined = F.leaky_relu(torch.stack(scales).sum(dim=0), 0.2)
+        return self.map(joined)[:, 0], self.image(features[-1].mean(dim=(2, 3)))[:, 0]
 
 
 def image_discriminator(config: SaladConfig) -> nn.Module:
     """Image (n, c, s, s) to a value (n, 1): half the encoder's width, so that it does not run ahead."""
-    channels = _channels(max(config.width // 2, 4), _scales(config.image_size))
-    layers: list[nn.Module] = []
-    for number, (before, after) in enumerate(zip([config.channels, *channels], channels, strict=False)):
-        layers.append(nn.Conv2d(before, after, 4, 2, 1, bias=number == 0))
-        layers += [nn.BatchNorm2d(after)] * bool(number) + [nn.LeakyReLU(0.2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 16, 1))
+    width = max(config.width // 2, 4)
+    return nn.Sequential(*_pyramid(config, width), ToVector(_channels(config, width)[-1], 1), nn.Flatten())
 
 
 def latent_discriminator(config: SaladConfig) -> nn.Module:
@@ -92,46 +136,40 @@ def latent_discriminator(config: SaladConfig) -> nn.Module:
 class Networks:
     """All networks of a configuration; those whose term has no weight do not exist."""
 
-    encoder: Encoder
+    encoder: Encoder | BackboneEncoder
     decoder: Decoder
     image_discriminator: nn.Module | None
     latent_discriminator: nn.Module | None
-    transform_head: nn.Module | None
+    transform_head: nn.Linear | None
+    locate_head: LocateHead | None
 
     @classmethod
     def build(cls, config: SaladConfig, device: str) -> Networks:
         """Build freshly initialised networks on a device."""
+        encoder = BackboneEncoder(config, device) if isinstance(config, SaladTimmConfig) else Encoder(config)
+        coarse = encoder.channels if isinstance(encoder, BackboneEncoder) else encoder.channels[1:]
         networks = cls(
-            Encoder(config),
+            encoder,
             Decoder(config),
             image_discriminator(config) if config.image_adversarial_weight else None,
             latent_discriminator(config) if config.latent_adversarial_weight else None,
-            nn.Linear(config.latent, TRANSFORMS) if config.predicts else None,
+            nn.Linear(config.latent, TRANSFORMS) if config.task == "transform" else None,
+            LocateHead(coarse) if config.task == "locate" else None,
         )
-        for module in (*networks.scoring().values(), *networks.discriminators()):
-            module.apply(_initialise).to(device).to(memory_format=torch.channels_last)
+        for module in (*networks.learned().values(), *networks.discriminators()):
+            module.to(device).to(memory_format=torch.channels_last)
         return networks
 
-    def scoring(self) -> dict[str, nn.Module]:
-        """The networks that scores come from, by name."""
-        head = {"transform_head": self.transform_head} if self.transform_head is not None else {}
-        return {"encoder": self.encoder, "decoder": self.decoder, **head}
+    def learned(self) -> dict[str, nn.Module]:
+        """What is learned and takes part in scoring, by name."""
+        heads = {"transform_head": self.transform_head, "locate_head": self.locate_head}
+        present = {name: head for name, head in heads.items() if head is not None}
+        return {"encoder": self.encoder.learned(), "decoder": self.decoder, **present}
 
     def translation(self) -> list[nn.Parameter]:
-        """Parameters of the encoder, the decoder and the pretext head, which learn together."""
-        return [parameter for module in self.scoring().values() for parameter in module.parameters()]
+        """Parameters of encoder, decoder and pretext head, which learn together."""
+        return [parameter for module in self.learned().values() for parameter in module.parameters()]
 
     def discriminators(self) -> list[nn.Module]:
         """The discriminators that exist."""
         return [module for module in (self.image_discriminator, self.latent_discriminator) if module is not None]
-
-
-def _initialise(module: nn.Module) -> None:
-    """N(0, 0.02) for convolutions, as DCGAN does; linear layers keep torch's own."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)

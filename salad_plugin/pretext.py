@@ -1,13 +1,68 @@
-"""Self-supervision from normal images alone: predict a transformation, or restore what was corrupted."""
+"""Self-supervision from normal images alone: predict a transformation, restore or locate what was corrupted."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from salad_plugin.alterations import alter
+from salad_plugin.config import Pretext
 from salad_plugin.networks import TRANSFORMS
 
 PATCHES = 4
+IMAGE_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a pretext task asks about a batch.
+
+    Attributes:
+        images: (n, c, s, s), made from the batch.
+        answer: int64 (n,) for ``transform``; how much each pixel was altered, (n, 1, s, s), for ``locate``; the batch
+            itself for ``restore``.
+
+    """
+
+    images: Tensor
+    answer: Tensor
+
+
+def ask(task: Pretext, x: Tensor, generator: torch.Generator) -> Question | None:
+    """Make the question of a pretext task about float32 (n, c, s, s) in [-1, 1]; None where there is no task."""
+    if task == "none":
+        return None
+    if task == "transform":
+        labels = torch.randint(TRANSFORMS, (len(x),), generator=generator).to(x.device)
+        return Question(transform(x, labels), labels)
+    if task == "restore":
+        return Question(corrupt(x, generator), x)
+    return Question(*alter(x, generator))
+
+
+def locate_loss(maps: Tensor, judged: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the altered part, plus that of "was anything altered?", without which faint changes are ignored.
+
+    Args:
+        maps: logits (2n, h, w) of n images as they are, then of the same n altered.
+        judged: logits (2n,).
+        mask: float32 (n, 1, s, s) in [0, 1].
+
+    """
+    part = F.interpolate(mask, size=maps.shape[1:], mode="area")[:, 0]
+    whole = torch.cat([torch.zeros(len(part)), torch.ones(len(part))]).to(judged.device)
+    return F.binary_cross_entropy_with_logits(
+        maps.float(), torch.cat([torch.zeros_like(part), part])
+    ) + IMAGE_WEIGHT * F.binary_cross_entropy_with_logits(judged.float(), whole)
+
+
+def most_altered(maps: Tensor) -> Tensor:
+    """Mean of the highest tenth of the probabilities of logits (n, h, w): float32 (n,)."""
+    probabilities = maps.float().sigmoid().flatten(1)
+    return probabilities.topk(max(1, probabilities.shape[1] // 10), dim=1).values.mean(dim=1)
 
 
 def transform(x: Tensor, labels: Tensor) -> Tensor:

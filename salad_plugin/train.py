@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,10 +16,11 @@ from bench.contracts import Images
 from bench.torchkit import BatchStream, autocast, to_tensor
 from salad_plugin.config import SaladConfig
 from salad_plugin.losses import fools, guarded_center, squared_distance, ssim, tells_apart
-from salad_plugin.networks import TRANSFORMS, Networks
-from salad_plugin.pretext import corrupt, transform
+from salad_plugin.networks import Networks
+from salad_plugin.pretext import Question, ask, locate_loss
 
 REPORT_EVERY = 10
+WARMUP_STEPS = 100
 
 
 @dataclass(frozen=True)
@@ -44,125 +47,176 @@ class DiscriminatorLosses:
 
 @dataclass(frozen=True)
 class Translated:
-    """What the generator step made, for the discriminator step to judge; detached."""
+    """A batch after the translation to the latent space and back.
 
-    images: Tensor
-    latents: Tensor
+    Attributes:
+        x: the images, (n, c, s, s).
+        z: their latent vectors, (n, latent).
+        fake: their reconstructions, (n, c, s, s).
+        again: latent vectors of the reconstructions, (n, latent), or None where nothing is compared with them.
+        pretext: loss of the pretext task, a scalar.
+
+    """
+
+    x: Tensor
+    z: Tensor
+    fake: Tensor
+    again: Tensor | None
+    pretext: Tensor
 
 
-def train(
-    config: SaladConfig, networks: Networks, normal: Images, run: RunContext, generator: torch.Generator
-) -> Tensor:
-    """Train all networks in place and return the center c, float32 (latent,).
+def train(config: SaladConfig, networks: Networks, normal: Images, run: RunContext, generator: torch.Generator) -> None:
+    """Train all networks in place; what they are after the last step is kept, chosen by no score.
 
     Raises:
         DetectorError: a loss is not finite.
 
     """
     stream = BatchStream(normal, config.batch_size, generator, run.device)
-    total = config.epochs * stream.batches_per_epoch
-    warm = math.ceil(config.center_warmup * total)
     translate = _adam(networks.translation(), config)
     judges = [parameter for module in networks.discriminators() for parameter in module.parameters()]
     judge = _adam(judges, config) if judges else None
     center: Tensor | None = None
-    for step in range(total):
-        x = stream.next()
-        if step == warm:
+    for step in range(config.steps):
+        x = augment(stream.next(), generator) if config.augment else stream.next()
+        if config.center_weight and step == math.ceil(config.center_warmup * config.steps):
             center = measure_center(networks, normal, config, run)
+        translated = translation(config, networks, x, run, generator)
         _trainable(networks, False)
-        losses, translated = generator_step(config, networks, x, center, run, generator)
-        _descend(translate, losses.total)
+        losses = generator_losses(config, networks, translated, center, run, generator)
+        _descend(translate, losses.total, _rate(config, step))
         if judge is not None:
             _trainable(networks, True)
-            _descend(judge, discriminator_step(networks, x, translated, run).total)
-        if step % REPORT_EVERY == 0 or step == total - 1:
-            _report(step + 1, total, losses, run)
-    return measure_center(networks, normal, config, run) if center is None else center
+            _descend(judge, discriminator_losses(networks, translated, run).total, _rate(config, step))
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == config.steps:
+            _report(step + 1, config.steps, losses, run)
 
 
-def generator_step(
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror half of the images, and shift all by up to a sixteenth of the side, in whole pixels: none is blurred."""
+    mirrored = (torch.rand(len(x), 1, 1, 1, generator=generator) < 0.5).to(x.device)
+    most = x.shape[-1] // 16
+    down, right = torch.randint(2 * most + 1, (2,), generator=generator).tolist()
+    padded = F.pad(torch.where(mirrored, x.flip(3), x), (most,) * 4, mode="reflect")
+    shifted = padded[:, :, down : down + x.shape[2], right : right + x.shape[3]]
+    return shifted.contiguous(memory_format=torch.channels_last)
+
+
+def translation(
+    config: SaladConfig, networks: Networks, x: Tensor, run: RunContext, generator: torch.Generator
+) -> Translated:
+    """Translate a batch x to the latent space and back. Images and the pretext task's share one pass of the encoder."""
+    n, question = len(x), ask(config.task, x, generator)
+    with autocast(run):
+        latents, features = networks.encoder(x if question is None else torch.cat([x, question.images]))
+        z = latents[:n]
+        fake = networks.decoder(latents if config.task == "restore" else z)
+        again = None
+        if config.consistency_weight:
+            # With the statistics of images: reconstructions are smoother, and would change them for all that follows.
+            with running_statistics(networks.encoder):
+                again = networks.encoder(fake[:n])[0]
+        pretext = x.new_zeros(()) if question is None else _pretext_loss(networks, latents, features, fake, question)
+    return Translated(x, z, fake[:n], again, pretext)
+
+
+def _pretext_loss(
+    networks: Networks, latents: Tensor, features: list[Tensor], fake: Tensor, question: Question
+) -> Tensor:
+    n = len(question.images)
+    if networks.transform_head is not None:
+        return F.cross_entropy(networks.transform_head(latents[n:]).float(), question.answer)
+    if networks.locate_head is not None:
+        maps, judged = networks.locate_head(features)
+        return locate_loss(maps, judged, question.answer)
+    return F.l1_loss(fake[n:].float(), question.answer)
+
+
+def generator_losses(
     config: SaladConfig,
     networks: Networks,
-    x: Tensor,
+    translated: Translated,
     center: Tensor | None,
     run: RunContext,
     generator: torch.Generator,
-) -> tuple[GeneratorLosses, Translated]:
-    """Translate a batch x to the latent space and back, and compare.
-
-    Each network sees each image once: x and its transformed copy share one pass of the encoder.
-    """
+) -> GeneratorLosses:
+    """Losses of encoder, decoder and pretext head."""
+    x, z, fake, again = translated.x, translated.z, translated.fake, translated.again
     zero = x.new_zeros(())
-    n = len(x)
-    labels = torch.randint(TRANSFORMS, (n,), generator=generator).to(x.device)
-    given = corrupt(x, generator) if config.pretext == "restore" else x
     with autocast(run):
-        head = networks.transform_head
-        latents, _ = networks.encoder(torch.cat([given, transform(x, labels)]) if head is not None else given)
-        z = latents[:n]
-        fake = networks.decoder(z)
-        again = networks.encoder(fake)[0] if config.consistency_weight else None
-        guess = head(latents[n:]) if head is not None else None
         judged = networks.image_discriminator(fake) if networks.image_discriminator is not None else None
         judged_z = networks.latent_discriminator(z) if networks.latent_discriminator is not None else None
         cycle = _cycle(networks, z, generator) if config.cycle_weight else zero
     pixel = F.l1_loss(fake.float(), x) if config.pixel_weight else zero
     structure = 1 - ssim(x, fake).mean() if config.ssim_weight else zero
     consistency = squared_distance(z, again).mean() if again is not None else zero
-    centring = squared_distance(z, center.expand_as(z)).mean() if config.center_weight and center is not None else zero
-    image_adversarial = config.image_adversarial_weight * fools(judged) if judged is not None else zero
-    latent_adversarial = config.latent_adversarial_weight * fools(judged_z) if judged_z is not None else zero
-    pretext = F.cross_entropy(guess.float(), labels) if guess is not None else zero
+    centring = squared_distance(z, center.expand_as(z)).mean() if center is not None else zero
+    adversarial = zero
+    if judged is not None:
+        adversarial = adversarial + config.image_adversarial_weight * fools(judged)
+    if judged_z is not None:
+        adversarial = adversarial + config.latent_adversarial_weight * fools(judged_z)
     total = (
         config.pixel_weight * pixel
         + config.ssim_weight * structure
         + config.consistency_weight * consistency
         + config.center_weight * centring
         + config.cycle_weight * cycle
-        + config.pretext_weight * pretext
-        + image_adversarial
-        + latent_adversarial
+        + config.pretext_weight * translated.pretext
+        + adversarial
     )
-    losses = GeneratorLosses(
-        total, pixel, structure, consistency, centring, image_adversarial + latent_adversarial, pretext
-    )
-    return losses, Translated(fake.detach(), z.detach())
+    return GeneratorLosses(total, pixel, structure, consistency, centring, adversarial, translated.pretext)
 
 
 def _cycle(networks: Networks, z: Tensor, generator: torch.Generator) -> Tensor:
     """Latent cycle: a draw from the prior survives the way to an image and back."""
     drawn = torch.randn(z.shape, generator=generator).to(z.device)
-    return squared_distance(networks.encoder(networks.decoder(drawn))[0], drawn).mean()
+    with running_statistics(networks.encoder):
+        return squared_distance(networks.encoder(networks.decoder(drawn))[0], drawn).mean()
 
 
-def discriminator_step(networks: Networks, x: Tensor, translated: Translated, run: RunContext) -> DiscriminatorLosses:
+def discriminator_losses(networks: Networks, translated: Translated, run: RunContext) -> DiscriminatorLosses:
     """Tell x from x̂, and draws of N(0, I) from latent vectors."""
-    image = latent = x.new_zeros(())
+    image = latent = translated.x.new_zeros(())
+    fake, z = translated.fake.detach(), translated.z.detach()
     with autocast(run):
         if networks.image_discriminator is not None:
-            real, fake = networks.image_discriminator(x), networks.image_discriminator(translated.images)
-            image = tells_apart(real, fake)
+            image = tells_apart(networks.image_discriminator(translated.x), networks.image_discriminator(fake))
         if networks.latent_discriminator is not None:
-            drawn = torch.randn_like(translated.latents)
-            judged = networks.latent_discriminator(torch.cat([drawn, translated.latents]))
+            judged = networks.latent_discriminator(torch.cat([torch.randn_like(z), z]))
             latent = tells_apart(*judged.chunk(2))
     return DiscriminatorLosses(image + latent, image, latent)
 
 
+@contextmanager
+def running_statistics(network: nn.Module) -> Iterator[None]:
+    """Normalise with the running statistics of batch norm inside the block, and leave them as they are."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
+
+
 def measure_center(networks: Networks, normal: Images, config: SaladConfig, run: RunContext) -> Tensor:
     """Return the guarded mean embedding of the training normals, float32 (latent,)."""
-    parts = []
-    networks.encoder.eval()
-    with torch.no_grad(), autocast(run):
+    total = torch.zeros(config.latent, device=run.device)
+    with running_statistics(networks.encoder), torch.no_grad(), autocast(run):
         for start in range(0, len(normal), config.batch_size):
-            parts.append(networks.encoder(to_tensor(normal[start : start + config.batch_size], run.device))[0].float())
-    networks.encoder.train()
-    return guarded_center(torch.cat(parts))
+            x = to_tensor(normal[start : start + config.batch_size], run.device)
+            total += networks.encoder(x)[0].float().sum(dim=0)
+    return guarded_center(total / len(normal))
 
 
-def _adam(parameters: list[nn.Parameter], config: SaladConfig) -> torch.optim.Adam:
-    return torch.optim.Adam(parameters, config.learning_rate, (config.beta1, 0.999), fused=True)
+def _adam(parameters: list[nn.Parameter], config: SaladConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def _rate(config: SaladConfig, step: int) -> float:
+    """Learning rate: up to its full value over the first steps, then down to a hundredth along a cosine."""
+    decay = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+    return config.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS) * decay
 
 
 def _trainable(networks: Networks, yes: bool) -> None:
@@ -171,7 +225,9 @@ def _trainable(networks: Networks, yes: bool) -> None:
         module.requires_grad_(yes)
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
