@@ -13,11 +13,11 @@ ScoreTerm = Literal["consistency", "center", "ssim", "pretext"]
 class SaladConfig(DetectorConfig):
     """Trained from scratch. Chosen on normals and synthetic anomalies made from normals; RESEARCH.md has the runs."""
 
-    image_size: int = Field(128, ge=32, le=256, description="side in pixels; a power of two")
+    image_size: int = Field(64, ge=32, le=256, description="side in pixels; a power of two")
     width: int = Field(16, ge=4, le=256, description="channels of the first convolution; doubled at every scale")
     latent: int = Field(64, ge=2, le=1024, description="length of the latent vector")
     steps: int = Field(1200, ge=1, description="batches that are trained on, however many images there are")
-    batch_size: int = Field(32, ge=4, description="images a step")
+    batch_size: int = Field(16, ge=4, description="images a step")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, for all networks; rises at first, then falls to 0")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled from the gradient (AdamW)")
     augment: bool = Field(True, description="mirror images, and shift them by whole pixels, while training")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 WINDOW, SIGMA = 11, 1.5
+COARSEST = 16
 C1, C2 = 0.01**2, 0.03**2
 
 
@@ -53,9 +55,23 @@ def ssim_map(x: Tensor, y: Tensor) -> Tensor:
     return similarity.view(n, c, *similarity.shape[1:])
 
 
-def ssim(x: Tensor, y: Tensor) -> Tensor:
-    """Mean structural similarity of image pairs, see :func:`ssim_map`: float32 (n,), 1 for equal images."""
-    return ssim_map(x, y).flatten(1).mean(dim=1)
+def ssim_scales(x: Tensor, y: Tensor) -> Tensor:
+    """Mean structural similarity of image pairs at every scale, each half as fine as the one before, down to 16 pixels.
+
+    As in Wang, Simoncelli, Bovik, "Multiscale structural similarity for image quality assessment", Asilomar 2003, whose
+    weights of scales and products of terms are left out: speckle and ribs are compared at fine scales, the shape of a
+    retina or lung at coarse ones.
+
+    Returns:
+        float32 (n, scales), 1 for equal images.
+
+    """
+    scales = []
+    while True:
+        scales.append(ssim_map(x, y).flatten(1).mean(dim=1))
+        if min(x.shape[2:]) < 2 * COARSEST:
+            return torch.stack(scales, dim=1)
+        x, y = F.avg_pool2d(x.float(), 2), F.avg_pool2d(y.float(), 2)
 
 
 def squared_distance(a: Tensor, b: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from salad_plugin.config import SaladConfig, SaladTimmConfig
 TRANSFORMS = 8
 _STAGES = (-4, -3, -2, -1)
 _HEAD_WIDTH = 32
+_STEM_WIDTH = 8
 
 
 def _channels(config: SaladConfig, width: int) -> list[int]:
@@ -37,12 +38,15 @@ class Encoder(nn.Module):
     def __init__(self, config: SaladConfig) -> None:
         super().__init__()
         self.channels = _channels(config, config.width)
-        self.stages = nn.ModuleList(_pyramid(config, config.width))
+        # At full resolution, so that fine detail is still there when features are first compared.
+        self.stem = nn.Sequential(nn.Conv2d(config.channels, _STEM_WIDTH, 3, padding=1), nn.LeakyReLU(0.2))
+        self.stages = nn.ModuleList(_pyramid([_STEM_WIDTH, *self.channels]))
         self.to_latent = ToVector(self.channels[-1], config.latent)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the latent vector and the features, finest scale first."""
         features = []
+        x = self.stem(x)
         for stage in self.stages:
             x = stage(x)
             features.append(x)
@@ -72,12 +76,11 @@ class BackboneEncoder(nn.Module):
         return self.to_latent
 
 
-def _pyramid(config: SaladConfig, width: int) -> list[nn.Sequential]:
-    """DCGAN's blocks from an image to 4 pixels; the first has no batch norm."""
-    channels = _channels(config, width)
+def _pyramid(channels: list[int]) -> list[nn.Sequential]:
+    """DCGAN's blocks, from one number of channels to the next at half the side; an image's has no batch norm."""
     blocks = []
-    for number, (before, after) in enumerate(zip([config.channels, *channels], channels, strict=False)):
-        norm = [nn.BatchNorm2d(after)] if number else []
+    for before, after in pairwise(channels):
+        norm = [nn.BatchNorm2d(after)] if before > 3 else []
         blocks.append(nn.Sequential(Halving(before, after), *norm, nn.LeakyReLU(0.2)))
     return blocks
 
@@ -121,8 +124,8 @@ class LocateHead(nn.Module):
 
 def image_discriminator(config: SaladConfig) -> nn.Module:
     """Image (n, c, s, s) to a value (n, 1): half the encoder's width, so that it does not run ahead."""
-    width = max(config.width // 2, 4)
-    return nn.Sequential(*_pyramid(config, width), ToVector(_channels(config, width)[-1], 1), nn.Flatten())
+    channels = _channels(config, max(config.width // 2, 4))
+    return nn.Sequential(*_pyramid([config.channels, *channels]), ToVector(channels[-1], 1), nn.Flatten())
 
 
 def latent_discriminator(config: SaladConfig) -> nn.Module:

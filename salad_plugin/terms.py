@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bench import RunContext
 from bench.torchkit import Standardiser, autocast, select_arrays
 from salad_plugin.config import ScoreTerm
-from salad_plugin.losses import ssim
+from salad_plugin.losses import ssim_scales
 from salad_plugin.networks import TRANSFORMS, Networks
 from salad_plugin.pretext import blanked_quarters, most_altered, symmetry
 
@@ -111,7 +111,8 @@ def measure(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: Ru
     """What the networks, in eval mode, make of images (n, c, s, s): float32 (n,) or (n, k) for each term.
 
     ``consistency`` is a vector: log |f − f̂| of each channel of every scale, averaged over the image, f and f̂ being
-    features of x and x̂. ``center`` is one too: the averaged features themselves.
+    features of x and x̂. ``center`` is one too: the averaged features themselves. ``ssim`` is the geometric mean of
+    1 − SSIM over scales, so that no scale outweighs the others.
     """
     with autocast(run):
         z, features = networks.encoder(x)
@@ -125,7 +126,7 @@ def measure(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: Ru
         elif term == "center":
             measured[term] = torch.cat([_pooled(f) for f in features], dim=1)
         elif term == "ssim":
-            measured[term] = 1 - ssim(x, translated)
+            measured[term] = (1 - ssim_scales(x, translated)).clamp_min(TINY).log().mean(dim=1).exp()
         else:
             measured[term] = pretext_error(networks, features, x, run)
     return measured

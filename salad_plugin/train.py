@@ -15,7 +15,7 @@ from bench import DetectorError, RunContext
 from bench.contracts import Images
 from bench.torchkit import BatchStream, autocast, to_tensor
 from salad_plugin.config import SaladConfig
-from salad_plugin.losses import fools, guarded_center, squared_distance, ssim, tells_apart
+from salad_plugin.losses import fools, guarded_center, squared_distance, ssim_scales, tells_apart
 from salad_plugin.networks import Networks
 from salad_plugin.pretext import Question, ask, locate_loss
 
@@ -148,7 +148,7 @@ def generator_losses(
         judged_z = networks.latent_discriminator(z) if networks.latent_discriminator is not None else None
         cycle = _cycle(networks, z, generator) if config.cycle_weight else zero
     pixel = F.l1_loss(fake.float(), x) if config.pixel_weight else zero
-    structure = 1 - ssim(x, fake).mean() if config.ssim_weight else zero
+    structure = 1 - ssim_scales(x, fake).mean() if config.ssim_weight else zero
     consistency = squared_distance(z, again).mean() if again is not None else zero
     centring = squared_distance(z, center.expand_as(z)).mean() if center is not None else zero
     adversarial = zero
