@@ -48,9 +48,9 @@ class Gaussian:
 
     def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared Mahalanobis distance of features (n, k) to the center: float64 (n,), at least 0."""
-        away = features - self.mean
-        squared: NDArray[np.float64] = np.maximum(np.einsum("ij,ij->i", away @ self.precision, away), 0.0)
-        return squared
+        # Row by row: the rounding of one product of all would depend on how many images there are.
+        squared = np.array([away @ self.precision @ away for away in features - self.mean], np.float64)
+        return np.maximum(squared, 0.0)
 
 
 @dataclass(frozen=True)
