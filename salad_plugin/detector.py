@@ -154,7 +154,8 @@ class SaladDetector(Detector[SaladConfig]):
         networks.encoder.eval()
         z = score_in_batches(held_out, run, lambda x: networks.encoder(x)[0], self.config.batch_size, "check")
         spread, size = z.std(axis=0).max(), np.sqrt(np.square(z).mean())
-        if spread < COLLAPSED * size and (held_out != held_out[:1]).any():
+        # At most, not below: an encoder of zeros has a spread and a size of 0.
+        if spread <= COLLAPSED * size and (held_out != held_out[:1]).any():
             raise DetectorError(
                 f"all embeddings collapsed to one point (spread {spread:.1e} at size {size:.1e}); lower center_weight"
             )
