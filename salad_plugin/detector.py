@@ -79,13 +79,10 @@ class SaladDetector(Detector[SaladConfig]):
             train(self.config, networks, training, run, generator)
         scoring = ScoringNetworks(networks)
         self._refuse_collapse(networks, held_out, run)
-        normality = Normality.of(
-            self._measured(scoring, training, run, "measure"), self._measured(scoring, held_out, run, "measure")
-        )
-        if not np.isfinite(normality.standardiser.mean).all():
-            raise DetectorError(
-                "training diverged: score terms of held-out normals are not finite; lower learning_rate"
-            )
+        measured = [self._measured(scoring, part, run, "measure") for part in (training, held_out)]
+        if not all(np.isfinite(values).all() for part in measured for values in part.values()):
+            raise DetectorError("training diverged: score terms of normals are not finite; lower learning_rate")
+        normality = Normality.of(*measured)
         scale = MapScale.of(scoring.on(run), self.config.terms, held_out, run, self.config.batch_size)
         self._learned = _Learned(scoring, normality, scale)
         return self
