@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,8 +40,6 @@ class Gaussian:
     @classmethod
     def of(cls, features: NDArray[np.float64]) -> Self:
         """Measure features (n, k), k possibly above n: covariance shrunk after Ledoit and Wolf (JMVA 2004)."""
-        from sklearn.covariance import ledoit_wolf
-
         covariance, _ = ledoit_wolf(features)
         # A feature that is constant has no spread to divide by, and must not make the inverse explode.
         floor = TINY + 1e-6 * np.trace(covariance) / len(covariance)
