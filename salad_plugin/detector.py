@@ -79,13 +79,10 @@ class SaladDetector(Detector[SaladConfig]):
             train(self.config, networks, training, run, generator)
         scoring = ScoringNetworks(networks)
         self._refuse_collapse(networks, held_out, run)
-        normality = Normality.of(
-            self._measured(scoring, training, run, "measure"), self._measured(scoring, held_out, run, "measure")
-        )
-        if not np.isfinite(normality.standardiser.mean).all():
-            raise DetectorError(
-                "training diverged: score terms of held-out normals are not finite; lower learning_rate"
-            )
+        measured = [self._measured(scoring, part, run, "measure") for part in (training, held_out)]
+        if not all(np.isfinite(values).all() for part in measured for values in part.values()):
+            raise DetectorError("training diverged: score terms of normals are not finite; lower learning_rate")
+        normality = Normality.of(*measured)
         scale = MapScale.of(scoring.on(run), self.config.terms, held_out, run, self.config.batch_size)
         self._learned = _Learned(scoring, normality, scale)
         return self
@@ -154,7 +151,8 @@ class SaladDetector(Detector[SaladConfig]):
         networks.encoder.eval()
         z = score_in_batches(held_out, run, lambda x: networks.encoder(x)[0], self.config.batch_size, "check")
         spread, size = z.std(axis=0).max(), np.sqrt(np.square(z).mean())
-        if spread < COLLAPSED * size and (held_out != held_out[:1]).any():
+        # At most, not below: an encoder of zeros has a spread and a size of 0.
+        if spread <= COLLAPSED * size and (held_out != held_out[:1]).any():
             raise DetectorError(
                 f"all embeddings collapsed to one point (spread {spread:.1e} at size {size:.1e}); lower center_weight"
             )

@@ -79,15 +79,14 @@ def squared_distance(a: Tensor, b: Tensor) -> Tensor:
     return (a.float() - b.float()).square().flatten(1).mean(dim=1)
 
 
-def guarded_center(embeddings: Tensor, margin: float = 0.1) -> Tensor:
-    """Mean embedding of normals, (latent,), with no coordinate closer to 0 than ``margin``.
+def guarded_center(mean: Tensor, margin: float = 0.1) -> Tensor:
+    """Return the mean embedding of normals, (latent,), with no coordinate closer to 0 than ``margin``.
 
     A coordinate at 0 could be matched by weights of 0, the trivial solution (Ruff et al., "Deep One-Class
     Classification", ICML 2018, section 3.3 and their code).
     """
-    center = embeddings.mean(dim=0)
-    near = center.abs() < margin
-    return torch.where(near, torch.where(center < 0, -margin, margin), center)
+    near = mean.abs() < margin
+    return torch.where(near, torch.where(mean < 0, -margin, margin), mean)
 
 
 def fools(judged: Tensor) -> Tensor:

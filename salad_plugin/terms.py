@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -39,8 +40,6 @@ class Gaussian:
     @classmethod
     def of(cls, features: NDArray[np.float64]) -> Self:
         """Measure features (n, k), k possibly above n: covariance shrunk after Ledoit and Wolf (JMVA 2004)."""
-        from sklearn.covariance import ledoit_wolf
-
         covariance, _ = ledoit_wolf(features)
         # A feature that is constant has no spread to divide by, and must not make the inverse explode.
         floor = TINY + 1e-6 * np.trace(covariance) / len(covariance)
@@ -48,9 +47,9 @@ class Gaussian:
 
     def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Squared Mahalanobis distance of features (n, k) to the center: float64 (n,), at least 0."""
-        away = features - self.mean
-        squared: NDArray[np.float64] = np.maximum(np.einsum("ij,ij->i", away @ self.precision, away), 0.0)
-        return squared
+        # Row by row: the rounding of one product of all would depend on how many images there are.
+        squared = np.array([away @ self.precision @ away for away in features - self.mean], np.float64)
+        return np.maximum(squared, 0.0)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,20 @@ from bench.conformance.results import BoundCheck
 SLOW = {"fanogan-memory"}
 
 
-DETECTORS = ["salad", "ganomaly", "fanogan", "memae", "vae", "ae", "deepsvdd", "knn", "pca", "mean-intensity", "random"]
+DETECTORS = [
+    "salad",
+    "salad-timm",
+    "ganomaly",
+    "fanogan",
+    "memae",
+    "vae",
+    "ae",
+    "deepsvdd",
+    "knn",
+    "pca",
+    "mean-intensity",
+    "random",
+]
 
 
 @parametrize_with_checks(DETECTORS)

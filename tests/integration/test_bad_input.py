@@ -49,7 +49,7 @@ def test_unknown_field_names_the_nearest(run_toy: Run) -> None:
         ("toy.power=much", ("power", "much")),
         ("toy.channels=2", ("channels", "2")),
         ("power=2", ("DETECTOR.FIELD=VALUE",)),
-        ("salad.epochs=2", ("salad", "not among --detectors")),
+        ("salad.steps=2", ("salad", "not among --detectors")),
     ],
 )
 def test_bad_values(run_toy: Run, assignment: str, words: tuple[str, ...]) -> None:

@@ -191,7 +191,7 @@ def test_all_detectors_smoke_on_a_phantom(bench: Bench) -> None:
     assert done.returncode == 0, done.stderr
     rows = {row["detector"]: row for row in json.loads(done.stdout)["rows"]}
     floors = {"knn", "pca", "mean-intensity", "random"}
-    assert set(rows) >= {"salad", "ganomaly", "fanogan", "memae", "vae", "ae", "deepsvdd"} | floors
+    assert set(rows) >= {"salad", "salad-timm", "ganomaly", "fanogan", "memae", "vae", "ae", "deepsvdd"} | floors
     assert {row["status"] for row in rows.values()} == {"ok"}
     for path in bench.results.glob("runs/*/*/*"):
         check_record(path)

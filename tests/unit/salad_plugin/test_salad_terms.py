@@ -1,94 +1,137 @@
-"""SSIM against an independent definition, the pretext tasks, the center guard."""
+"""The score: distances against scikit-learn, tail probabilities against scipy, each term by hand."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import correlate
+from scipy import stats
+from sklearn.covariance import LedoitWolf
 
-from salad_plugin.losses import guarded_center, squared_distance, ssim, tells_apart
-from salad_plugin.pretext import blanked_quarters, corrupt, symmetry, transform
+from salad_plugin.losses import ssim
+from salad_plugin.pretext import blanked_quarters, most_altered, symmetry
+from salad_plugin.terms import Gaussian, Normality, measure, pretext_error
+from tests.unit.salad_plugin.tiny import built, picture, tiny
+from tests.unit.toy_images import run_context
 
-
-def ssim_by_definition(x: np.ndarray, y: np.ndarray) -> float:
-    """Wang et al. 2004 on (h, w) images in [0, 1], by a direct two-dimensional window."""
-    offsets = np.arange(-5, 6)
-    window = np.exp(-(offsets[:, None] ** 2 + offsets[None, :] ** 2) / (2 * 1.5**2))
-    window /= window.sum()
-
-    def mean(image: np.ndarray) -> np.ndarray:
-        return correlate(image, window)[5:-5, 5:-5]
-
-    mx, my = mean(x), mean(y)
-    vx, vy, cov = mean(x * x) - mx**2, mean(y * y) - my**2, mean(x * y) - mx * my
-    top = (2 * mx * my + 0.01**2) * (2 * cov + 0.03**2)
-    return float((top / ((mx**2 + my**2 + 0.01**2) * (vx + vy + 0.03**2))).mean())
+TERMS = ("consistency", "center", "ssim", "pretext")
 
 
-@given(st.integers(0, 2**32 - 1), st.floats(0.01, 1))
+@given(st.integers(0, 2**32 - 1), st.integers(5, 60), st.integers(2, 20), st.floats(0.01, 100))
 @settings(max_examples=25, deadline=None)
-def test_ssim_is_the_published_one(seed: int, noise: float) -> None:
+def test_distances_are_those_of_scikit_learn(seed: int, n: int, k: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
-    x = rng.random((3, 24, 20))
-    y = np.clip(x + noise * rng.normal(size=x.shape), 0, 1)
-    expected = [ssim_by_definition(a, b) for a, b in zip(x, y, strict=True)]
-    got = ssim(*(torch.tensor(image[:, None] * 2 - 1, dtype=torch.float32) for image in (x, y)))
-    np.testing.assert_allclose(got.numpy(), expected, atol=2e-4)
+    features = scale * (rng.normal(size=(n, k)) @ rng.normal(size=(k, k)) + rng.normal(size=k))
+    others = scale * rng.normal(size=(7, k))
+    expected = LedoitWolf().fit(features).mahalanobis(others)
+    np.testing.assert_allclose(Gaussian.of(features).distance(others), expected, rtol=0.02)
 
 
-def test_ssim_of_an_image_with_itself_is_one() -> None:
-    x = torch.rand(2, 3, 16, 16) * 2 - 1
-    torch.testing.assert_close(ssim(x, x), torch.ones(2))
+def test_a_constant_feature_makes_no_distance_explode() -> None:
+    features = np.random.default_rng(0).normal(size=(50, 3))
+    features[:, 1] = 4.0
+    distances = Gaussian.of(features).distance(features)
+    assert np.isfinite(distances).all()
+    assert distances.min() >= 0 and distances.max() < 50
+    assert (Gaussian.of(np.full((10, 3), 2.0)).distance(np.full((2, 3), 2.0)) == 0).all()
 
 
-def test_ssim_has_a_gradient_that_improves_it() -> None:
-    x, y = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32).requires_grad_(True)
-    before = ssim(x, y).sum()
-    before.backward()
-    assert ssim(x, y.detach() + 0.05 * y.grad / y.grad.abs().max()).item() > before.item()
+def test_a_distance_does_not_depend_on_the_images_beside_it() -> None:
+    rng = np.random.default_rng(0)
+    gaussian, others = Gaussian.of(rng.normal(size=(90, 61))), rng.normal(size=(37, 61))
+    alone = np.concatenate([gaussian.distance(others[i : i + 1]) for i in range(37)])
+    np.testing.assert_array_equal(gaussian.distance(others), alone)
+    assert gaussian.distance(others[:0]).shape == (0,)
 
 
-def test_symmetries_are_the_eight_of_the_square_and_transform_applies_them() -> None:
-    x = torch.arange(9.0).view(1, 1, 3, 3)
-    versions = [symmetry(x, label) for label in range(8)]
-    assert len({tuple(version.flatten().tolist()) for version in versions}) == 8
-    labels = torch.tensor([5, 0, 3])
-    together = transform(x.expand(3, 1, 3, 3), labels)
-    for row, label in enumerate(labels.tolist()):
-        assert torch.equal(together[row], versions[label][0])
+def positive(n: int, seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {"center": rng.normal(size=(n, 4)), "ssim": rng.lognormal(size=n), "pretext": rng.lognormal(1, 2, n)}
 
 
-def test_corruption_changes_images_keeps_the_range_and_repeats() -> None:
-    x = torch.rand(6, 1, 32, 32) * 2 - 1
-    original = x.clone()
-    made = corrupt(x, torch.Generator().manual_seed(3))
-    assert torch.equal(x, original)
-    assert made.shape == x.shape
-    assert made.min() >= -1 - 1e-6 and made.max() <= 1 + 1e-6
-    assert all(not torch.equal(a, b) for a, b in zip(made, x, strict=True))
-    assert torch.equal(made, corrupt(x, torch.Generator().manual_seed(3)))
-    assert not torch.equal(made, corrupt(x, torch.Generator().manual_seed(4)))
+def test_surprise_is_the_sum_of_log_tail_probabilities() -> None:
+    training, held_out, images = positive(80, 0), positive(40, 1), positive(30, 2)
+    images["ssim"][0] = 1e6  # far out
+    gaussian = LedoitWolf().fit(training["center"])
+
+    def logarithms(given: dict[str, np.ndarray]) -> np.ndarray:
+        return np.log(np.stack([gaussian.mahalanobis(given["center"]), given["ssim"], given["pretext"]], axis=1))
+
+    normal = logarithms(held_out)
+    deviations = (logarithms(images) - normal.mean(axis=0)) / normal.std(axis=0)
+    expected = -stats.norm.logsf(deviations).sum(axis=1)
+    normality = Normality.of(training, held_out)
+    np.testing.assert_allclose(normality.surprise(images), expected, rtol=1e-3)
+    assert normality.surprise(images).argmax() == 0
+    assert normality.surprise(images).min() >= 0
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_quarters_blank_every_pixel_once(size: int) -> None:
-    x = torch.ones(1, 1, size, size)
-    pairs = blanked_quarters(x)
-    assert torch.equal(sum(mask for _, mask in pairs), torch.ones(size, size))
-    for blanked, mask in pairs:
-        assert torch.equal(blanked[0, 0], 1 - mask)
-        assert mask.mean() == pytest.approx(0.25)
+def test_what_one_term_finds_is_not_made_up_for_by_another() -> None:
+    normality = Normality.of({}, {"a": np.exp([-1.0, 1.0]), "b": np.exp([-1.0, 1.0])})
+    odd, smooth, usual = normality.surprise({"a": np.exp([4.0, 4.0, 0.0]), "b": np.exp([0.0, -4.0, 0.0])})
+    assert smooth > odd - 1 > usual + 5
 
 
-def test_center_guard_keeps_coordinates_off_zero() -> None:
-    center = guarded_center(torch.tensor([[0.0, 0.05, -0.05, 2.0], [0.0, 0.05, -0.05, 4.0]]))
-    torch.testing.assert_close(center, torch.tensor([0.1, 0.1, -0.1, 3.0]))
+def test_normality_survives_the_way_through_arrays() -> None:
+    normality, images = Normality.of(positive(80, 0), positive(40, 1)), positive(30, 2)
+    arrays = normality.state()
+    assert all(name.startswith("normality.") for name in arrays)
+    np.testing.assert_array_equal(Normality.load(arrays).surprise(images), normality.surprise(images))
 
 
-def test_small_losses_by_hand() -> None:
-    torch.testing.assert_close(
-        squared_distance(torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 1.0]])), torch.tensor([2.5])
-    )
-    assert tells_apart(torch.ones(3, 1), torch.zeros(3, 1)).item() == 0
-    assert tells_apart(torch.zeros(3, 1), torch.ones(3, 1)).item() == 1
+def test_a_term_of_nothing_but_zeros_is_finite() -> None:
+    zeros = {"ssim": np.zeros(10)}
+    assert np.isfinite(Normality.of(zeros, zeros).surprise(zeros)).all()
+
+
+@torch.no_grad()
+def test_each_term_by_hand(tmp_path: Path) -> None:
+    networks, x = built(tiny()), picture(3)
+    networks.encoder.eval(), networks.decoder.eval()
+    measured = measure(networks, TERMS, x, run_context(tmp_path))
+    assert tuple(measured) == TERMS
+    z, features = networks.encoder(x)
+    translated = networks.decoder(z)
+    again = networks.encoder(translated)[1]
+    away = [(a - b).abs().mean(dim=(2, 3)) for a, b in zip(features, again, strict=True)]
+    torch.testing.assert_close(measured["consistency"], torch.cat(away, dim=1).log())
+    assert measured["consistency"].shape == (3, sum(networks.encoder.channels))
+    torch.testing.assert_close(measured["center"], torch.cat([f.mean(dim=(2, 3)) for f in features], dim=1))
+    torch.testing.assert_close(measured["ssim"], 1 - ssim(x, translated))
+    assert networks.locate_head is not None
+    torch.testing.assert_close(measured["pretext"], most_altered(networks.locate_head(features)[0]))
+
+
+def test_terms_come_in_the_order_that_is_asked_for_and_no_others(tmp_path: Path) -> None:
+    networks = built(tiny())
+    assert tuple(measure(networks, ("pretext", "ssim"), picture(3), run_context(tmp_path))) == ("pretext", "ssim")
+
+
+@torch.no_grad()
+def test_the_error_of_telling_symmetries_apart_by_hand(tmp_path: Path) -> None:
+    config, x = tiny(pretext="transform"), picture(3)
+    networks = built(config)
+    networks.encoder.eval()
+    errors = pretext_error(networks, networks.encoder(x)[1], x, run_context(tmp_path))
+    assert networks.transform_head is not None
+    expected = torch.zeros(3)
+    for label in range(8):
+        guesses = networks.transform_head(networks.encoder(symmetry(x, label))[0])
+        expected -= guesses.log_softmax(dim=1)[:, label] / 8
+    torch.testing.assert_close(errors, expected)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_error_of_restoring_by_hand(tmp_path: Path, channels: int) -> None:
+    config, x = tiny(pretext="restore", channels=channels), picture(3, channels)
+    networks = built(config)
+    networks.encoder.eval(), networks.decoder.eval()
+    errors = pretext_error(networks, networks.encoder(x)[1], x, run_context(tmp_path))
+    expected = torch.zeros(3)
+    for blanked, mask in blanked_quarters(x):
+        away = (networks.decoder(networks.encoder(blanked)[0]) - x).abs()
+        expected += away[:, :, mask.bool()].mean(dim=(1, 2)) / 4
+    torch.testing.assert_close(errors, expected)
