@@ -130,18 +130,18 @@ class SaladDetector(Detector[SaladConfig]):
     def _measured(
         self, networks: ScoringNetworks, images: Images, run: RunContext, phase: str
     ) -> dict[str, NDArray[np.float64]]:
-        """Every term of every image: float64 (n,), or (n, k) where the term is a vector."""
-        copies, widths = networks.on(run), dict[str, int]()
+        """Every term of every image: float64 (n,), or (n, p, k) where the term is p vectors."""
+        copies, shapes = networks.on(run), dict[str, torch.Size]()
 
         def compute(x: Tensor) -> Tensor:
             measured = measure(copies, self.config.terms, x, run)
-            widths.update({term: values.shape[1] if values.dim() == 2 else 0 for term, values in measured.items()})
+            shapes.update({term: values.shape[1:] for term, values in measured.items()})
             return torch.cat([values.view(len(x), -1) for values in measured.values()], dim=1)
 
         columns = score_in_batches(images, run, compute, self.config.batch_size, phase)
-        ends = np.cumsum([max(width, 1) for width in widths.values()])
+        ends = np.cumsum([shape.numel() for shape in shapes.values()])
         parts = np.split(columns, ends[:-1], axis=1)
-        return {term: part if widths[term] else part[:, 0] for term, part in zip(widths, parts, strict=True)}
+        return {term: part.reshape(-1, *shapes[term]) for term, part in zip(shapes, parts, strict=True)}
 
     def _refuse_collapse(self, networks: Networks, held_out: Images, run: RunContext) -> None:
         """Raise DetectorError where different images have one embedding: the center constraint's trivial solution.

@@ -26,11 +26,11 @@ TINY = 1e-9
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Where normal images lie in a space of features, and how far apart they are there.
+    """Where normal images lie in p spaces of k features each, and how far apart they are there.
 
     Attributes:
-        mean: float64 (k,), the center.
-        precision: float64 (k, k), inverse of the shrunk covariance.
+        mean: float64 (p, k), the centers.
+        precision: float64 (p, k, k), inverses of the shrunk covariances.
 
     """
 
@@ -39,17 +39,25 @@ class Gaussian:
 
     @classmethod
     def of(cls, features: NDArray[np.float64]) -> Self:
-        """Measure features (n, k), k possibly above n: covariance shrunk after Ledoit and Wolf (JMVA 2004)."""
-        covariance, _ = ledoit_wolf(features)
-        # A feature that is constant has no spread to divide by, and must not make the inverse explode.
-        floor = TINY + 1e-6 * np.trace(covariance) / len(covariance)
-        return cls(features.mean(axis=0), np.linalg.inv(covariance + floor * np.eye(len(covariance))))
+        """Measure features (n, p, k), k possibly above n: covariance shrunk after Ledoit and Wolf (JMVA 2004)."""
+        return cls(features.mean(axis=0), np.stack([_precision(space) for space in features.transpose(1, 0, 2)]))
 
     def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Squared Mahalanobis distance of features (n, k) to the center: float64 (n,), at least 0."""
+        """Squared Mahalanobis distance of features (n, p, k) to the center, its geometric mean over spaces: (n,)."""
         # Row by row: the rounding of one product of all would depend on how many images there are.
-        squared = np.array([away @ self.precision @ away for away in features - self.mean], np.float64)
-        return np.maximum(squared, 0.0)
+        squared = np.empty(features.shape[:2])
+        for row, away in enumerate(features - self.mean):
+            squared[row] = [part @ precision @ part for part, precision in zip(away, self.precision, strict=True)]
+        distance: NDArray[np.float64] = np.exp(np.log(np.maximum(squared, TINY)).mean(axis=1))
+        return distance
+
+
+def _precision(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    covariance, _ = ledoit_wolf(features)
+    # A feature that is constant has no spread to divide by, and must not make the inverse explode.
+    floor = TINY + 1e-6 * np.trace(covariance) / len(covariance)
+    inverse: NDArray[np.float64] = np.linalg.inv(covariance + floor * np.eye(len(covariance)))
+    return inverse
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Normality:
     @classmethod
     def of(cls, training: Mapping[str, NDArray[np.float64]], held_out: Mapping[str, NDArray[np.float64]]) -> Self:
         """Gaussians from images that were trained on, their scale from images that were not."""
-        gaussians = {term: Gaussian.of(values) for term, values in training.items() if values.ndim == 2}
+        gaussians = {term: Gaussian.of(values) for term, values in training.items() if values.ndim == 3}
         return cls(gaussians, Standardiser.of(_logarithms(gaussians, held_out)))
 
     def surprise(self, measured: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -102,15 +110,16 @@ class Normality:
 
 def _logarithms(gaussians: Mapping[str, Gaussian], measured: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """Terms as columns (n, t). Errors and distances are positive and skewed; their logarithms are nearly normal."""
-    columns = [gaussians[term].distance(values) if values.ndim == 2 else values for term, values in measured.items()]
+    columns = [gaussians[term].distance(values) if values.ndim == 3 else values for term, values in measured.items()]
     return np.log(np.maximum(np.stack(columns, axis=1), TINY))
 
 
 def measure(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> dict[str, Tensor]:
-    """What the networks, in eval mode, make of images (n, c, s, s): float32 (n,) or (n, k) for each term.
+    """What the networks, in eval mode, make of images (n, c, s, s): float32 (n,) or (n, p, k) for each term.
 
-    ``consistency`` is a vector: log |f − f̂| of each channel of every scale, averaged over the image, f and f̂ being
-    features of x and x̂. ``center`` is one too: the averaged features themselves. ``ssim`` is the geometric mean of
+    ``consistency`` are vectors: |f − f̂| of each channel of every scale, averaged over the image, f and f̂ being features
+    of x and x̂; and its logarithm, since an image that is too easy to translate is not normal either. ``center`` is one
+    too: the averaged features themselves. ``ssim`` is the geometric mean of
     1 − SSIM over scales, so that no scale outweighs the others.
     """
     with autocast(run):
@@ -120,10 +129,10 @@ def measure(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: Ru
     measured: dict[str, Tensor] = {}
     for term in terms:
         if term == "consistency":
-            differences = [_pooled((a - b).abs()) for a, b in zip(features, again, strict=True)]
-            measured[term] = torch.cat(differences, dim=1).clamp_min(TINY).log()
+            away = torch.cat([_pooled((a - b).abs()) for a, b in zip(features, again, strict=True)], dim=1)
+            measured[term] = torch.stack([away, away.clamp_min(TINY).log()], dim=1)
         elif term == "center":
-            measured[term] = torch.cat([_pooled(f) for f in features], dim=1)
+            measured[term] = torch.cat([_pooled(f) for f in features], dim=1)[:, None]
         elif term == "ssim":
             measured[term] = (1 - ssim_scales(x, translated)).clamp_min(TINY).log().mean(dim=1).exp()
         else:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import correlate
 
-from salad_plugin.losses import fools, guarded_center, squared_distance, ssim, ssim_map, tells_apart
+from salad_plugin.losses import fools, guarded_center, squared_distance, ssim_map, ssim_scales, tells_apart
 
 
 def ssim_by_definition(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -33,21 +33,22 @@ def test_ssim_is_the_published_one(seed: int, noise: float) -> None:
     expected = np.stack([ssim_by_definition(a, b) for a, b in zip(x, y, strict=True)])
     pair = [torch.tensor(image[:, None] * 2 - 1, dtype=torch.float32) for image in (x, y)]
     np.testing.assert_allclose(ssim_map(*pair)[:, 0].numpy(), expected, atol=2e-3)
-    np.testing.assert_allclose(ssim(*pair).numpy(), expected.mean(axis=(1, 2)), atol=2e-4)
+    np.testing.assert_allclose(ssim_scales(*pair)[:, 0].numpy(), expected.mean(axis=(1, 2)), atol=2e-4)
 
 
 def test_ssim_of_an_image_with_itself_is_one() -> None:
     x = torch.rand(2, 3, 16, 16) * 2 - 1
-    torch.testing.assert_close(ssim(x, x), torch.ones(2))
+    torch.testing.assert_close(ssim_scales(x, x), torch.ones(2, 1))
 
 
 def test_ssim_has_a_gradient_that_improves_it() -> None:
     torch.manual_seed(0)
     x, y = torch.rand(1, 1, 32, 32), torch.rand(1, 1, 32, 32).requires_grad_(True)
-    before = ssim(x, y).sum()
+    before = ssim_scales(x, y).sum()
     before.backward()
     assert y.grad is not None
-    assert ssim(x, y.detach() + 0.05 * y.grad / y.grad.abs().max()).item() > before.item()
+    improved = ssim_scales(x, y.detach() + 0.05 * y.grad / y.grad.abs().max()).sum()
+    assert improved.item() > before.item()
 
 
 def test_center_guard_keeps_each_coordinate_off_zero() -> None:
@@ -65,3 +66,12 @@ def test_adversarial_losses_by_hand() -> None:
     assert fools(fake).item() == 0.5
     assert tells_apart(real, fake).item() == 0.5 * (0.125 + 0.5)
     assert tells_apart(torch.ones(3, 1), torch.zeros(3, 1)).item() == 0
+
+
+def test_scales_are_those_of_averaged_images_down_to_sixteen_pixels() -> None:
+    x, y = torch.rand(3, 1, 64, 64) * 2 - 1, torch.rand(3, 1, 64, 64) * 2 - 1
+    scales = ssim_scales(x, y)
+    assert scales.shape == (3, 3)
+    for number, factor in enumerate((1, 2, 4)):
+        coarse = (image.view(3, 1, 64 // factor, factor, 64 // factor, factor).mean(dim=(3, 5)) for image in (x, y))
+        torch.testing.assert_close(scales[:, number], ssim_map(*coarse).flatten(1).mean(dim=1))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.covariance import LedoitWolf
 
-from salad_plugin.losses import ssim
+from salad_plugin.losses import ssim_scales
 from salad_plugin.pretext import blanked_quarters, most_altered, symmetry
 from salad_plugin.terms import Gaussian, Normality, measure, pretext_error
 from tests.unit.salad_plugin.tiny import built, picture, tiny
@@ -26,21 +26,28 @@ def test_distances_are_those_of_scikit_learn(seed: int, n: int, k: int, scale: f
     features = scale * (rng.normal(size=(n, k)) @ rng.normal(size=(k, k)) + rng.normal(size=k))
     others = scale * rng.normal(size=(7, k))
     expected = LedoitWolf().fit(features).mahalanobis(others)
-    np.testing.assert_allclose(Gaussian.of(features).distance(others), expected, rtol=0.02)
+    np.testing.assert_allclose(Gaussian.of(features[:, None]).distance(others[:, None]), expected, rtol=0.02)
+
+
+def test_the_distance_in_two_spaces_is_their_geometric_mean() -> None:
+    rng = np.random.default_rng(0)
+    features, others = rng.normal(size=(60, 2, 3)), rng.normal(size=(5, 2, 3))
+    expected = [LedoitWolf().fit(features[:, space]).mahalanobis(others[:, space]) for space in (0, 1)]
+    np.testing.assert_allclose(Gaussian.of(features).distance(others), np.sqrt(expected[0] * expected[1]), rtol=1e-3)
 
 
 def test_a_constant_feature_makes_no_distance_explode() -> None:
-    features = np.random.default_rng(0).normal(size=(50, 3))
-    features[:, 1] = 4.0
+    features = np.random.default_rng(0).normal(size=(50, 1, 3))
+    features[..., 1] = 4.0
     distances = Gaussian.of(features).distance(features)
     assert np.isfinite(distances).all()
     assert distances.min() >= 0 and distances.max() < 50
-    assert (Gaussian.of(np.full((10, 3), 2.0)).distance(np.full((2, 3), 2.0)) == 0).all()
+    assert (Gaussian.of(np.full((10, 1, 3), 2.0)).distance(np.full((2, 1, 3), 2.0)) < 1e-6).all()
 
 
 def test_a_distance_does_not_depend_on_the_images_beside_it() -> None:
     rng = np.random.default_rng(0)
-    gaussian, others = Gaussian.of(rng.normal(size=(90, 61))), rng.normal(size=(37, 61))
+    gaussian, others = Gaussian.of(rng.normal(size=(90, 2, 61))), rng.normal(size=(37, 2, 61))
     alone = np.concatenate([gaussian.distance(others[i : i + 1]) for i in range(37)])
     np.testing.assert_array_equal(gaussian.distance(others), alone)
     assert gaussian.distance(others[:0]).shape == (0,)
@@ -48,16 +55,16 @@ def test_a_distance_does_not_depend_on_the_images_beside_it() -> None:
 
 def positive(n: int, seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {"center": rng.normal(size=(n, 4)), "ssim": rng.lognormal(size=n), "pretext": rng.lognormal(1, 2, n)}
+    return {"center": rng.normal(size=(n, 1, 4)), "ssim": rng.lognormal(size=n), "pretext": rng.lognormal(1, 2, n)}
 
 
 def test_surprise_is_the_sum_of_log_tail_probabilities() -> None:
     training, held_out, images = positive(80, 0), positive(40, 1), positive(30, 2)
     images["ssim"][0] = 1e6  # far out
-    gaussian = LedoitWolf().fit(training["center"])
+    gaussian = LedoitWolf().fit(training["center"][:, 0])
 
     def logarithms(given: dict[str, np.ndarray]) -> np.ndarray:
-        return np.log(np.stack([gaussian.mahalanobis(given["center"]), given["ssim"], given["pretext"]], axis=1))
+        return np.log(np.stack([gaussian.mahalanobis(given["center"][:, 0]), given["ssim"], given["pretext"]], axis=1))
 
     normal = logarithms(held_out)
     deviations = (logarithms(images) - normal.mean(axis=0)) / normal.std(axis=0)
@@ -96,10 +103,12 @@ def test_each_term_by_hand(tmp_path: Path) -> None:
     translated = networks.decoder(z)
     again = networks.encoder(translated)[1]
     away = [(a - b).abs().mean(dim=(2, 3)) for a, b in zip(features, again, strict=True)]
-    torch.testing.assert_close(measured["consistency"], torch.cat(away, dim=1).log())
-    assert measured["consistency"].shape == (3, sum(networks.encoder.channels))
-    torch.testing.assert_close(measured["center"], torch.cat([f.mean(dim=(2, 3)) for f in features], dim=1))
-    torch.testing.assert_close(measured["ssim"], 1 - ssim(x, translated))
+    absolute, relative = measured["consistency"].unbind(dim=1)
+    torch.testing.assert_close(absolute, torch.cat(away, dim=1))
+    torch.testing.assert_close(relative, torch.cat(away, dim=1).log())
+    assert absolute.shape == (3, sum(networks.encoder.channels))
+    torch.testing.assert_close(measured["center"][:, 0], torch.cat([f.mean(dim=(2, 3)) for f in features], dim=1))
+    torch.testing.assert_close(measured["ssim"], (1 - ssim_scales(x, translated)).prod(dim=1) ** (1 / 2))
     assert networks.locate_head is not None
     torch.testing.assert_close(measured["pretext"], most_altered(networks.locate_head(features)[0]))
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bench import DetectorError
 from salad_plugin.config import SaladConfig
-from salad_plugin.losses import fools, squared_distance, ssim
+from salad_plugin.losses import fools, squared_distance, ssim_scales
 from salad_plugin.networks import Networks
 from salad_plugin.train import (
     GeneratorLosses,
@@ -76,7 +76,7 @@ def test_losses_are_what_they_are_called(tmp_path: Path) -> None:
     translated = translation(config, networks, picture(), run, seeded())
     made = generator_losses(config, networks, translated, CENTER, run, seeded())
     assert made.pixel.item() == pytest.approx((translated.fake - translated.x).abs().mean().item(), rel=1e-5)
-    assert made.ssim.item() == pytest.approx(1 - ssim(translated.x, translated.fake).mean().item(), rel=1e-5)
+    assert made.ssim.item() == pytest.approx(1 - ssim_scales(translated.x, translated.fake).mean().item(), rel=1e-5)
     assert translated.again is not None
     again = squared_distance(translated.z, translated.again).mean().item()
     assert made.consistency.item() == pytest.approx(again, rel=1e-5)
