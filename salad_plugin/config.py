@@ -16,7 +16,7 @@ class SaladConfig(DetectorConfig):
     image_size: int = Field(64, ge=32, le=256, description="side in pixels; a power of two")
     width: int = Field(16, ge=4, le=256, description="channels of the first convolution; doubled at every scale")
     latent: int = Field(64, ge=2, le=1024, description="length of the latent vector")
-    steps: int = Field(1200, ge=1, description="batches that are trained on, however many images there are")
+    steps: int = Field(2400, ge=1, description="batches that are trained on, however many images there are")
     batch_size: int = Field(16, ge=4, description="images a step")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, for all networks; rises at first, then falls to 0")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled from the gradient (AdamW)")
