@@ -197,7 +197,7 @@ def in_cells(line: Line, fields: Mapping[str, Any]) -> str:
     if line.difference is not None:
         difference = f"{line.difference.value:+.3f} [{line.difference.low:+.3f}, {line.difference.high:+.3f}]"
     changed = ", ".join(f"{name}={as_toml(value)}" for name, value in fields.items())
-    p = "–" if line.adjusted is None else f"{line.adjusted:.3f}"
+    p = "–" if line.adjusted is None else f"{line.adjusted:.3f}" if line.adjusted >= 0.001 else "< 0.001"
     seeds = ",".join(map(str, line.row.seeds))
     auroc = f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
     return f"| {' | '.join([line.label, changed, auroc, difference, p, seeds])} |"
