@@ -1,4 +1,4 @@
-"""How fast GANomaly and f-AnoGAN train and all networks score here, beside the same in plain float32.
+"""How fast GANomaly, f-AnoGAN and SALAD train and all networks score here, beside the same in plain float32.
 
 Both sides have the same architecture, image size and batch size, one process and as many threads, and take turns, so
 that other work on the machine slows both. Medians; the ratio is that of each turn's pair. Start-up is left out.
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from reference import Fanogan, Ganomaly, batches, pixels
+from torch import nn
 
 from baselines.fanogan.config import FanoganConfig
 from baselines.fanogan.detector import FanoganDetector
@@ -40,10 +41,13 @@ from bench.data.decode import open_images, prepare_images
 from bench.data.index import index_task
 from bench.files import cache_folder
 from bench.metrics import auroc
-from bench.torchkit import BatchStream, resolve_precision
+from bench.torchkit import BatchStream, Doubling, FromVector, Halving, ToVector, resolve_precision
 from bench.torchkit.backbones import _packaged
+from salad_plugin import train as salad
 from salad_plugin.config import SaladConfig
 from salad_plugin.detector import SaladDetector
+from salad_plugin.networks import Networks as SaladNetworks
+from salad_plugin.terms import measure
 
 Work = Callable[[], object]
 SEEDS = (0, 1, 2)
@@ -64,6 +68,7 @@ def main() -> None:
     print("| images/s | plain float32 | here | times [lowest, highest] |\n|---|---|---|---|")
     ganomaly_rows(turns, given.anomalib_python)
     fanogan_rows(turns, given.quick)
+    salad_training_row(turns)
     scoring_rows(turns)
 
 
@@ -170,6 +175,49 @@ def fanogan_row(width: int, batch: int, steps: int, turns: int) -> None:
     line(what, steps * batch, beside, here, turns)
 
 
+def salad_training_row(turns: int) -> None:
+    """Steps of all networks in the default configuration, before the center is measured."""
+    steps = 2 if turns < 3 else 6
+    config = SaladConfig().model_copy(update={"steps": steps, "center_warmup": 0.99})
+    images, run = noise(4 * config.batch_size, config.image_size), run_context()
+    here, plain = (SaladNetworks.build(config, "cpu") for _ in range(2))
+    line(
+        f"SALAD training step, default ({config.image_size} px, width {config.width}, batch {config.batch_size})",
+        steps * config.batch_size,
+        salad_beside(config, plainly(plain), images),
+        lambda: salad.train(config, here, images, run, torch.Generator().manual_seed(0)),
+        turns,
+    )
+
+
+def salad_beside(config: SaladConfig, networks: SaladNetworks, images: np.ndarray) -> Work:
+    """SALAD's own losses in float32, channels first, with torch's convolutions and unfused optimizers."""
+    exact, draws = RunContext(0, "cpu", Path(), "float32"), torch.Generator().manual_seed(0)
+    source = batches(images, config.batch_size)
+    judges = [p for module in networks.discriminators() for p in module.parameters()]
+    optimizers = [
+        torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay, fused=False)
+        for parameters in (networks.translation(), judges)
+        if parameters
+    ]
+
+    def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def beside() -> None:
+        for _ in range(config.steps):
+            x = next(source)
+            x = salad.augment(x, draws).contiguous() if config.augment else x
+            translated = salad.translation(config, networks, x, exact, draws)
+            descend(optimizers[0], salad.generator_losses(config, networks, translated, None, exact, draws).total)
+            if judges:
+                descend(optimizers[1], salad.discriminator_losses(networks, translated, exact).total)
+
+    return beside
+
+
 # ---------------------------------------------------------------- scoring
 
 
@@ -211,21 +259,35 @@ def scoring_row(what: str, detector: Detector[Any], plain: Ganomaly | Fanogan, t
 
 def salad_row(turns: int) -> None:
     """Beside its own networks, plain: float32, channels first, nothing folded."""
-    images, run = noise(256), run_context()
-    exact = RunContext(0, "cpu", Path(), "float32")
-    detector = SaladDetector(SaladConfig(epochs=1)).fit(images[:64], run)
+    config, exact, run = SaladConfig(), RunContext(0, "cpu", Path(), "float32"), run_context()
+    images = noise(256, config.image_size)
+    detector = SaladDetector(config.model_copy(update={"steps": 1})).fit(images[:64], run)
     learned = detector._learned
     assert learned is not None
-    networks = copy.deepcopy(learned.networks)
-    for network in networks.scoring().values():
-        network.to(memory_format=torch.contiguous_format)
+    networks = plainly(copy.deepcopy(learned.networks.networks))
+    for network in networks.learned().values():
+        network.eval()
 
     def beside() -> None:
         with torch.no_grad():
-            for part in np.array_split(images, len(images) // detector.config.batch_size):
-                detector._batch_terms(networks, learned.center, pixels(part), exact)
+            for part in np.array_split(images, len(images) // config.batch_size):
+                measured = measure(networks, config.terms, pixels(part), exact)
+                learned.normality.surprise({term: values.double().numpy() for term, values in measured.items()})
 
     line("scoring, SALAD, default", 256, beside, lambda: detector.anomaly_scores(images, run), turns)
+
+
+def plainly(networks: SaladNetworks) -> SaladNetworks:
+    """Give networks of SALAD torch's own convolutions and channels-first weights, in place."""
+    for module in (*networks.learned().values(), *networks.discriminators()):
+        module.to(memory_format=torch.contiguous_format)
+        for part in module.modules():
+            # The faster ones are torch's modules with another forward, and hold nothing else.
+            if isinstance(part, Halving | ToVector):
+                part.__class__ = nn.Conv2d  # type: ignore[assignment]
+            elif isinstance(part, Doubling | FromVector):
+                part.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+    return networks
 
 
 def knn_row(turns: int) -> None:
