@@ -171,7 +171,7 @@ def generator_losses(
 def _cycle(networks: Networks, z: Tensor, generator: torch.Generator) -> Tensor:
     """Latent cycle: a draw from the prior survives the way to an image and back."""
     drawn = torch.randn(z.shape, generator=generator).to(z.device)
-    with running_statistics(networks.encoder):
+    with running_statistics(networks.encoder), running_statistics(networks.decoder):
         return squared_distance(networks.encoder(networks.decoder(drawn))[0], drawn).mean()
 
 
