@@ -19,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 API = 1
 """Version of this contract. A spec that declares another one is refused, with the reason."""
 
+RESUME = "resume"
+"""Phase that a training reports once when it goes on from a checkpoint: ``done`` steps took ``seconds`` before."""
+
 Role = Literal["fit", "tune", "test", "pool", "skipped"]
 Grouping = Literal["patient", "eye", "image", "unknown"]
 Images = NDArray[np.uint8]
@@ -60,6 +63,9 @@ class RunContext:
         precision: ``bfloat16`` where the device computes fast in it, else ``float32``. A hint: torchkit follows it.
         scratch: an existing empty folder that the detector may write to, removed afterwards.
         progress: see :class:`ProgressCallback`.
+        checkpoint: a file that outlives a kill while ``fit`` runs, for the next try of the same cell: there when
+            ``fit`` begins if an earlier try was killed. Replace it by renaming another file onto it, and report going
+            on from it as phase :data:`RESUME`; ``torchkit.Checkpoint`` does both. None: nothing is kept.
 
     """
 
@@ -68,6 +74,7 @@ class RunContext:
     scratch: Path
     precision: Literal["float32", "bfloat16"] = "float32"
     progress: ProgressCallback = _no_progress
+    checkpoint: Path | None = None
 
 
 class Detector(ABC, Generic[ConfigT]):

@@ -169,6 +169,11 @@ class Networks:
         present = {name: head for name, head in heads.items() if head is not None}
         return {"encoder": self.encoder.learned(), "decoder": self.decoder, **present}
 
+    def trained(self) -> dict[str, nn.Module]:
+        """All that training changes, by name."""
+        judges = {"image_discriminator": self.image_discriminator, "latent_discriminator": self.latent_discriminator}
+        return {**self.learned(), **{name: judge for name, judge in judges.items() if judge is not None}}
+
     def translation(self) -> list[nn.Parameter]:
         """Parameters of encoder, decoder and pretext head, which learn together."""
         return [parameter for module in self.learned().values() for parameter in module.parameters()]

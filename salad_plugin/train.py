@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bench import DetectorError, RunContext
 from bench.contracts import Images
-from bench.torchkit import BatchStream, autocast, to_tensor
+from bench.torchkit import BatchStream, Checkpoint, autocast, to_tensor
 from salad_plugin.config import SaladConfig
 from salad_plugin.losses import fools, guarded_center, squared_distance, ssim_scales, tells_apart
 from salad_plugin.networks import Networks
@@ -76,8 +76,15 @@ def train(config: SaladConfig, networks: Networks, normal: Images, run: RunConte
     translate = _adam(networks.translation(), config)
     judges = [parameter for module in networks.discriminators() for parameter in module.parameters()]
     judge = _adam(judges, config) if judges else None
-    center: Tensor | None = None
-    for step in range(config.steps):
+    checkpoint = Checkpoint(
+        run,
+        config,
+        normal,
+        {**networks.trained(), "stream": stream, "generator": generator, "translate": translate, "judge": judge},
+    )
+    resumed = checkpoint.load()
+    center = resumed.tensors.get("center")
+    for step in range(resumed.step, config.steps):
         x = augment(stream.next(), generator) if config.augment else stream.next()
         if config.center_weight and step == math.ceil(config.center_warmup * config.steps):
             center = measure_center(networks, normal, config, run)
@@ -90,6 +97,7 @@ def train(config: SaladConfig, networks: Networks, normal: Images, run: RunConte
             _descend(judge, discriminator_losses(networks, translated, run).total, _rate(config, step))
         if (step + 1) % REPORT_EVERY == 0 or step + 1 == config.steps:
             _report(step + 1, config.steps, losses, run)
+        checkpoint.save_if_due(step + 1, center=center)
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:

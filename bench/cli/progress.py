@@ -18,8 +18,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from bench.contracts import RESUME
 from bench.run.plan import Cell
-from bench.run.runner import CellFinished, CellProgress, CellStarted, Decoding, Event, HookFailed, MetricFailed
+from bench.run.runner import (
+    CellFinished,
+    CellProgress,
+    CellStarted,
+    CheckpointFailed,
+    Decoding,
+    Event,
+    HookFailed,
+    MetricFailed,
+)
 
 PLAIN_INTERVAL = 15.0
 
@@ -82,6 +92,11 @@ class Display:
             self.line(f"warning: {event.hook} failed: {event.reason}", "yellow")
         elif isinstance(event, MetricFailed):
             self.line(f"warning: {cell_name(event.cell)}: {event.reason}", "yellow")
+        elif isinstance(event, CheckpointFailed):
+            text = "its training goes on, but would start anew if it were interrupted"
+            self.line(f"warning: {cell_name(event.cell)}: {text}: {event.reason}", "yellow")
+        elif isinstance(event, CellProgress) and event.phase == RESUME:
+            self.line(f"{cell_name(event.cell)}: training goes on after step {event.done}")
 
     def _ending(self, event: CellFinished) -> str:
         record, count = event.record, f"[{len(self.finished)}/{self.cells}] {cell_name(event.cell)}"

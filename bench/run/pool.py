@@ -18,12 +18,13 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import BadMapsError, BadScoresError, BadStateError, StorageError
+from bench.run.jobs import CheckpointLost, Kept, Outcome, Progress, Request, Started
 from bench.run.mapfile import MAPS_FILE, check_room
 from bench.run.messages import (
     LINE_LIMIT,
@@ -40,10 +41,8 @@ from bench.run.messages import (
 from bench.run.sandbox import EVALUATE, FIT, JOB, Sandbox
 from bench.run.statefile import STATE_FILE, check_state
 from bench.run.surroundings import thread_count, worker_environment
+from bench.run.unfinished import CHECKPOINT, Keeper
 from bench.run.worker import SCORES_FILE, SCRATCH, Job, check_scores
-
-if TYPE_CHECKING:
-    from bench.run.maps import Truth
 
 LOG_TAIL_BYTES = 4096
 GRACE_SECONDS = 10.0
@@ -51,78 +50,6 @@ GUARD = Path(__file__).with_name("guard.py")
 
 
 EventT = TypeVar("EventT", DeviceEvent, ErrorEvent, ExitEvent, ScoredEvent)
-
-
-@dataclass(frozen=True)
-class Request:
-    """One job to run; ``key`` comes back with every event about it.
-
-    ``truth`` and ``tune``, the rows of held-out normals among the images, never reach its process.
-    """
-
-    key: str
-    plugin: tuple[str, str]
-    detector: str
-    config: dict[str, Any]
-    seed: int
-    device: str
-    fit: Path
-    evaluate: Path
-    images: int
-    side: int
-    truth: Truth | None = None
-    keep_state: bool = False
-    tune: tuple[int, ...] = ()
-
-    @property
-    def maps(self) -> bool:
-        """Whether anomaly maps are asked for: to be compared with masks, or to fix the colours of later ones."""
-        return self.truth is not None or bool(self.tune)
-
-
-@dataclass(frozen=True)
-class Started:
-    """A job's process is about to start."""
-
-    key: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A job has come further."""
-
-    key: str
-    phase: str
-    done: int
-    total: int
-    scalars: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What was learned, in a file that is gone once the next event is asked for; see ``StatePart`` of a record."""
-
-    path: Path
-    threads: int
-    map_range: tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A job has ended. ``scores``, ``pixels`` (of pixels.npz, if masks are known) and ``kept`` are None unless ok."""
-
-    key: str
-    status: Literal["ok", "failed", "timeout", "oom", "interrupted"]
-    reason: str
-    scores: NDArray[np.float64] | None = None
-    fit_seconds: float | None = None
-    score_seconds: float | None = None
-    peak_rss_bytes: int | None = None
-    device: str | None = None
-    precision: str | None = None
-    log_tail: str = ""
-    pixels: bytes | None = None
-    kept: Kept | None = None
 
 
 @dataclass
@@ -135,6 +62,7 @@ class _Running:
     log: IO[bytes]
     deadline: float
     threads: int
+    keeper: Keeper | None
     buffer: bytes = b""
     said: dict[str, WorkerEvent] = field(default_factory=dict)
     timed_out: bool = False
@@ -151,10 +79,10 @@ def run_jobs(
     timeout: float | None,
     hidden: Sequence[Path] = (),
     sandbox: Sandbox | None = None,
-) -> Generator[Started | Progress | Outcome]:
+) -> Generator[Started | Progress | CheckpointLost | Outcome]:
     """Run every request, at most ``jobs`` at a time, and yield what happens in the order in which it does.
 
-    Closing the generator, or an exception thrown into it, kills what is running.
+    Closing the generator, or an exception thrown into it, kills what is running, and keeps its checkpoints.
 
     Args:
         requests: the jobs.
@@ -209,7 +137,7 @@ def run_jobs(
         for job in running.values():
             _give_up(job)
             _end(job)
-            _remove(job)
+            _remove(job, resumable=True)
 
 
 def _patience(running: dict[int, _Running]) -> float | None:
@@ -222,13 +150,18 @@ def _start(
 ) -> _Running:
     """Start a guard with one job. The worker's working directory is its empty scratch folder."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
-    given = {name: getattr(request, name) for name in Job.model_fields if name != "folder"}
+    given = {name: getattr(request, name) for name in Job.model_fields if name not in ("folder", "checkpoint")}
+    kept = request.unfinished()
+    keeper = Keeper.claim(kept) if kept else None
     # Without a name, so that a worker can neither replace it nor learn from its path.
     log = tempfile.TemporaryFile()  # noqa: SIM115  (closed when the job ends)
     try:
         if request.maps:
             check_room(folder, request.images, request.side)
         (folder / SCRATCH).mkdir()
+        if keeper is not None:
+            keeper.lay_out(folder / CHECKPOINT)
+            given["checkpoint"] = CHECKPOINT
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
         command = [sys.executable, "-P", str(GUARD)]
         if sandbox is None:
@@ -241,6 +174,8 @@ def _start(
             process = sandbox.start(command, jobs, pipes, folder, images)
     except (OSError, StorageError):
         log.close()
+        if keeper is not None:
+            keeper.close(discard=False)
         shutil.rmtree(folder, ignore_errors=True)
         raise
     assert process.stdin is not None
@@ -248,16 +183,18 @@ def _start(
         process.stdin.write(job.model_dump_json().encode() + b"\n")
         process.stdin.flush()
     deadline = time.monotonic() + timeout if timeout else float("inf")
-    return _Running(request, process, folder, log, deadline, thread_count(jobs))
+    return _Running(request, process, folder, log, deadline, thread_count(jobs), keeper)
 
 
-def _listen(job: _Running, chunk: bytes) -> Iterator[Progress]:
+def _listen(job: _Running, chunk: bytes) -> Iterator[Progress | CheckpointLost]:
     *lines, rest = (job.buffer + chunk).split(b"\n")
     job.buffer = rest if len(rest) <= LINE_LIMIT else b""
     for line in lines:
         event = parse_event(line)
         if isinstance(event, ProgressEvent):
             yield Progress(job.request.key, event.phase, event.done, event.total, event.scalars)
+            if job.keeper is not None and (why := job.keeper.take(job.folder / CHECKPOINT)):
+                yield CheckpointLost(job.request.key, why)
         elif event is not None:
             job.said[type(event).__name__] = event
 
@@ -278,11 +215,14 @@ def _close_input(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def _finished(job: _Running) -> Iterator[Outcome]:
     """Collect the remains of a job whose output has ended, or who does not answer; its folder lasts for the block."""
+    resumable = True  # as long as nobody has made a record of its end
     try:
         _end(job)
-        yield _outcome(job)
+        outcome = _outcome(job)
+        yield outcome
+        resumable = outcome.resumable
     finally:
-        _remove(job)
+        _remove(job, resumable)
 
 
 def _end(job: _Running) -> None:
@@ -295,7 +235,12 @@ def _end(job: _Running) -> None:
         job.process.wait()
 
 
-def _remove(job: _Running) -> None:
+def _remove(job: _Running, resumable: bool) -> None:
+    """Remove what a job leaves behind, but for the checkpoint of one that may be tried again."""
+    if job.keeper is not None:
+        if resumable:
+            job.keeper.take(job.folder / CHECKPOINT)
+        job.keeper.close(discard=not resumable)
     assert job.process.stdout is not None
     job.process.stdout.close()
     job.log.close()
@@ -326,6 +271,7 @@ def _outcome(job: _Running) -> Outcome:
         _tail(job.log),
         pixels,
         kept,
+        status != "ok" and _ended_from_outside(job),
     )
 
 
@@ -346,6 +292,16 @@ def _kept(job: _Running) -> Kept | None:
 
         found = normal_range(job.folder / MAPS_FILE, request.images, request.side, request.tune)
     return Kept(check_state(job.folder / STATE_FILE), job.threads, found)
+
+
+def _ended_from_outside(job: _Running) -> bool:
+    """Whether time, memory or somebody ended a job: a failure of its own would come again after the same steps."""
+    if job.timed_out:
+        return True
+    if error := job.last(ErrorEvent):
+        return error.status == "oom"
+    end = job.last(ExitEvent)
+    return end is None or -end.code in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def _verdict(job: _Running) -> tuple[Any, str, NDArray[np.float64] | None]:

@@ -15,8 +15,8 @@ from bench.results.scores import sample_of, scores_table, split_scores, to_parqu
 from bench.results.store import SCORES
 from bench.run.environment import describe_environment, redact
 from bench.run.evaluate import evaluate, evaluate_plugins
+from bench.run.jobs import Kept, Outcome
 from bench.run.plan import Cell
-from bench.run.pool import Kept, Outcome
 from bench.run.worker import describe
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 from bench.data.decode import ImageMaps, prepare_images
@@ -11,11 +14,13 @@ from bench.errors import BadImagesError
 from bench.registry import Registry
 from bench.results.record import EDITED, Record
 from bench.results.store import Store
+from bench.run.jobs import CheckpointLost, Outcome, Request, Started
 from bench.run.maps import Truth, read_truth
 from bench.run.plan import Cell
-from bench.run.pool import Outcome, Request, Started, run_jobs
+from bench.run.pool import run_jobs
 from bench.run.reuse import why_recompute
 from bench.run.sandbox import Sandbox
+from bench.run.unfinished import discard_others, unfinished_folder
 from bench.run.worker import describe
 
 
@@ -88,7 +93,15 @@ class MetricFailed:
     reason: str
 
 
-Event = CellStarted | CellProgress | CellFinished | Decoding | HookFailed | MetricFailed
+@dataclass(frozen=True)
+class CheckpointFailed:
+    """A cell goes on, but its checkpoints cannot be kept: whoever interrupts it loses its training."""
+
+    cell: Cell
+    reason: str
+
+
+Event = CellStarted | CellProgress | CellFinished | Decoding | HookFailed | MetricFailed | CheckpointFailed
 Watch = Callable[[Event], None]
 
 
@@ -169,6 +182,7 @@ class _Run:
             named = found.detector.model_copy(update={"variant": cell.variant.name})
             record = found.model_copy(update={"detector": named})
             self.store.replace(record)
+        discard_others(self.store.root, cell.id)
         self.records.append(record)
         self.watch(CellFinished(cell, record, self.store.folder_of(record), reused=True))
         return True
@@ -192,6 +206,8 @@ class _Run:
                     started[cell.id] = Outcome(cell.id, "interrupted", "the run was interrupted")
                     found = self.find(cell)
                     self.watch(CellStarted(cell, self.why_recompute(found, cell) if found else ""))
+                elif isinstance(event, CheckpointLost):
+                    self.watch(CheckpointFailed(cell, event.reason))
                 else:
                     self.watch(CellProgress(cell, event.phase, event.done, event.total, event.scalars))
         except KeyboardInterrupt:
@@ -229,7 +245,22 @@ class _Run:
             truth=truths[key] if cell.variant.spec.maps else None,
             keep_state=self.options.keep_state,
             tune=tuple(row for row, entry in enumerate(scored) if coloured and entry.role == "tune"),
+            unfinished=partial(self.unfinished, cell),
         )
+
+    def unfinished(self, cell: Cell) -> Path | None:
+        """Say where a try of a cell leaves its checkpoint, and remove those that count no more.
+
+        None where the code was edited since it was hashed: nobody could tell which code a checkpoint comes from.
+        """
+        made = cell.variant.provenance
+        if made.edited():
+            return None
+        # What reuse looks at, but for the precision, which is known in the worker only: torchkit compares it.
+        key = json.dumps([made.source_digest, made.pretrained, self.options.device, self.options.sandbox is not None])
+        folder = unfinished_folder(self.store.root, cell.id, sha256(key.encode()).hexdigest()[:16])
+        discard_others(self.store.root, cell.id, None if self.options.force else folder)
+        return folder
 
     def finish(self, cell: Cell, outcome: Outcome) -> None:
         """Evaluate an outcome, write its record, and tell who wants to know."""

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pluggy
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from bench.contracts import Detector, DetectorConfig, DetectorSpec, Images, RunContext
+from bench.contracts import RESUME, Detector, DetectorConfig, DetectorSpec, Images, ProgressCallback, RunContext
 from bench.errors import BadScoresError, PluginProblem
 from bench.hookspecs import GROUP, HookSpecs
 from bench.run.mapfile import MAPS_FILE, write_maps
@@ -46,6 +46,7 @@ class Job(BaseModel):
         evaluate: .npy file of the images to score.
         maps: whether to draw anomaly maps of these images too.
         keep_state: whether to write what was learned.
+        checkpoint: name of the file in its folder that outlives a kill; None: no file does.
 
     """
 
@@ -61,6 +62,7 @@ class Job(BaseModel):
     evaluate: Path
     maps: bool = False
     keep_state: bool = False
+    checkpoint: str | None = None
 
 
 def work(raw: dict[str, object]) -> int:
@@ -114,6 +116,7 @@ class _Cell:
     open_evaluate: Callable[[int], Images]
     maps: bool
     keep_state: bool
+    checkpoint: Path | None
 
 
 def _prepare(raw: dict[str, object]) -> _Cell:
@@ -122,12 +125,12 @@ def _prepare(raw: dict[str, object]) -> _Cell:
     raw.clear()  # the guard's frame holds it too
     open_fit, open_evaluate = _opener(job.fit), _opener(job.evaluate)
     folder, seed, device, config, plugin, name = job.folder, job.seed, job.device, job.config, job.plugin, job.detector
-    maps, keep_state = job.maps, job.keep_state
+    maps, keep_state, checkpoint = job.maps, job.keep_state, job.folder / job.checkpoint if job.checkpoint else None
     del job
     spec = load_spec(plugin, name)
     device, precision = _device(spec, device)
     known = spec.config().model_validate(config)
-    return _Cell(spec, known, seed, device, precision, folder, open_fit, open_evaluate, maps, keep_state)
+    return _Cell(spec, known, seed, device, precision, folder, open_fit, open_evaluate, maps, keep_state, checkpoint)
 
 
 def _opener(path: Path) -> Callable[[int], Images]:
@@ -143,10 +146,11 @@ def _run(cell: _Cell, emit: Callable[..., None]) -> None:
     emit(event="device", device=cell.device, precision=cell.precision)
     seed_everything(cell.seed, cell.spec.torch)
     run = RunContext(cell.seed, cell.device, cell.folder / SCRATCH, cell.precision, _thinned_progress(emit))
+    before = _Before(run.progress)
     detector: Detector[DetectorConfig] = cell.spec.load()(cell.config)
     emit(event="progress", phase="fit", done=0, total=0, scalars={})
     started = time.perf_counter()
-    detector.fit(cell.open_fit(cell.config.channels), run)
+    detector.fit(cell.open_fit(cell.config.channels), replace(run, progress=before, checkpoint=cell.checkpoint))
     fitted = time.perf_counter()
     scores = score_chunks(detector, cell.open_evaluate(cell.config.channels), run)
     scored = time.perf_counter()
@@ -155,7 +159,21 @@ def _run(cell: _Cell, emit: Callable[..., None]) -> None:
         write_state(detector.state(), cell.folder / STATE_FILE)
     if cell.maps:
         _draw(detector, cell.open_evaluate(cell.config.channels), run, cell.folder / MAPS_FILE)
-    emit(event="scored", fit_seconds=fitted - started, score_seconds=scored - fitted)
+    emit(event="scored", fit_seconds=fitted - started + before.seconds, score_seconds=scored - fitted)
+
+
+class _Before:
+    """Passes progress on, and notes how long the training took before it was interrupted."""
+
+    def __init__(self, progress: ProgressCallback) -> None:
+        self._progress = progress
+        self.seconds = 0.0
+
+    def __call__(self, phase: str, done: int, total: int, **scalars: float) -> None:
+        if phase == RESUME:
+            seconds = float(scalars.get("seconds", 0.0))
+            self.seconds = seconds if 0 < seconds < float("inf") else 0.0
+        self._progress(phase, done, total, **scalars)
 
 
 def seed_everything(seed: int, torch_too: bool) -> None:

@@ -5,6 +5,7 @@ Import names from here; the modules behind it may move.
 
 from bench.torchkit.backbones import Backbone, load_backbone
 from bench.torchkit.batches import BatchStream, maps_in_batches, score_in_batches, to_tensor
+from bench.torchkit.checkpoint import Checkpoint, Resumed
 from bench.torchkit.convolutions import Doubling, FromVector, Halving, ToVector
 from bench.torchkit.dcgan import (
     DcganDecoder,
@@ -23,11 +24,13 @@ from bench.torchkit.state import load_module_arrays, module_arrays, require_fitt
 __all__ = [
     "Backbone",
     "BatchStream",
+    "Checkpoint",
     "DcganDecoder",
     "DcganEncoder",
     "Doubling",
     "FromVector",
     "Halving",
+    "Resumed",
     "ScoringCopy",
     "Standardiser",
     "ToVector",

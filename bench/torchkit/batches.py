@@ -25,13 +25,17 @@ class BatchStream:
 
     A partial batch is never produced: what is left of one permutation starts the next batch, so batch-norm statistics
     always come from ``batch_size`` images, and none is dropped.
+
+    Attributes:
+        queue: int64 (k,), the next images in order; with the generator's state, all that decides what follows.
+
     """
 
     def __init__(self, images: Images, batch_size: int, generator: torch.Generator, device: str) -> None:
         if len(images) == 0:
             raise ValueError("no images to draw batches from")
         self._images, self._size, self._generator, self._device = images, batch_size, generator, device
-        self._queue = np.empty(0, np.int64)
+        self.queue = np.empty(0, np.int64)
 
     @property
     def batches_per_epoch(self) -> int:
@@ -40,10 +44,10 @@ class BatchStream:
 
     def next(self) -> Tensor:
         """Return the next batch: float32 (batch_size, c, h, w) in [-1, 1], channels last."""
-        while len(self._queue) < self._size:
+        while len(self.queue) < self._size:
             fresh = torch.randperm(len(self._images), generator=self._generator).numpy()
-            self._queue = np.concatenate([self._queue, fresh])
-        take, self._queue = self._queue[: self._size], self._queue[self._size :]
+            self.queue = np.concatenate([self.queue, fresh])
+        take, self.queue = self.queue[: self._size], self.queue[self._size :]
         return to_tensor(self._images[take], self._device)
 
 
