@@ -78,7 +78,7 @@ def test_runs_are_found_by_id_beginning_folder_and_record(
         ("detector", {"name": "gone", "distribution": "lost"}, UsageError, "'gone' of lost 1, which is not installed"),
         ("detector", {"version": "7"}, PluginProblem, "version 7 of detector 'mean-intensity'"),
         ("detector", {"config": {"power": 2}}, PluginProblem, "does not take the configuration"),
-        ("detector", {"name": "knn"}, EnvironmentProblem, "weights are not those of the run"),
+        ("detector", {"name": "knn", "version": KNN.version}, EnvironmentProblem, "weights are not those of the run"),
     ],
 )
 def test_what_differs_is_refused_with_the_way_out(
@@ -91,7 +91,7 @@ def test_what_differs_is_refused_with_the_way_out(
 
 
 def test_weights_that_are_not_here_are_named(store: Store, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = edit(store, add(store), "detector", name="knn")
+    folder = edit(store, add(store), "detector", name="knn", version=KNN.version)
     monkeypatch.setattr("bench.pretrained.weights_file", lambda name: None)
     with pytest.raises(EnvironmentProblem, match=r"not on this machine: tf_efficientnet_lite0"):
         open_learned(folder, registry)
