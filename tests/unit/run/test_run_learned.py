@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from baselines.knn import SPEC as KNN
 from bench.contracts import API, TaskSpec
 from bench.data.decode import DECODER
 from bench.errors import BenchError, EnvironmentProblem, PluginProblem, RecordError, UsageError
