@@ -31,6 +31,8 @@ from salad_plugin.terms import Normality, measure
 from salad_plugin.train import train
 
 COLLAPSED = 1e-4
+ENOUGH = 4096
+"""Images that normality is measured on, at most: what is measured of one takes kilobytes."""
 
 
 class ScoringNetworks:
@@ -60,6 +62,13 @@ class _Learned:
     map_scale: MapScale
 
 
+def _at_most(images: Images, count: int) -> Images:
+    """All images, or that many of them at equal distances."""
+    if len(images) <= count:
+        return images
+    return images[np.linspace(0, len(images) - 1, count).astype(np.int64)]
+
+
 class SaladDetector(Detector[SaladConfig]):
     """Zhao et al., IEEE TMI 2021; the score's exact form is inference (README.md)."""
 
@@ -79,7 +88,7 @@ class SaladDetector(Detector[SaladConfig]):
             train(self.config, networks, training, run, generator)
         scoring = ScoringNetworks(networks)
         self._refuse_collapse(networks, held_out, run)
-        measured = [self._measured(scoring, part, run, "measure") for part in (training, held_out)]
+        measured = [self._measured(scoring, _at_most(part, ENOUGH), run) for part in (training, held_out)]
         if not all(np.isfinite(values).all() for part in measured for values in part.values()):
             raise DetectorError("training diverged: score terms of normals are not finite; lower learning_rate")
         normality = Normality.of(*measured)
@@ -91,9 +100,16 @@ class SaladDetector(Detector[SaladConfig]):
         """−Σ log of the terms' tail probabilities: float64 (n,), at least 0; normal images are about 1 a term."""
         self.check_images(images)
         learned = require_fitted(self._learned, self)
-        if not len(images):
-            return np.empty(0)
-        return learned.normality.surprise(self._measured(learned.networks, images, run, "score"))
+        networks = learned.networks.on(run)
+
+        def compute(x: Tensor) -> Tensor:
+            # At once for each batch: what is measured of an image takes more memory than the image.
+            measured = measure(networks, self.config.terms, x, run)
+            return torch.from_numpy(
+                learned.normality.surprise({term: values.double().cpu().numpy() for term, values in measured.items()})
+            )
+
+        return score_in_batches(images, run, compute, self.config.batch_size)
 
     def anomaly_maps(self, images: Images, run: RunContext) -> Iterator[NDArray[np.float32]]:
         """Mean of standardised maps of SSIM, inconsistency and pretext: float32 (s, s), about 0 where normal."""
@@ -127,9 +143,7 @@ class SaladDetector(Detector[SaladConfig]):
         self._learned = _Learned(ScoringNetworks(networks), Normality.load(state), scale)
         return self
 
-    def _measured(
-        self, networks: ScoringNetworks, images: Images, run: RunContext, phase: str
-    ) -> dict[str, NDArray[np.float64]]:
+    def _measured(self, networks: ScoringNetworks, images: Images, run: RunContext) -> dict[str, NDArray[np.float64]]:
         """Every term of every image: float64 (n,), or (n, p, k) where the term is p vectors."""
         copies, shapes = networks.on(run), dict[str, torch.Size]()
 
@@ -138,7 +152,7 @@ class SaladDetector(Detector[SaladConfig]):
             shapes.update({term: values.shape[1:] for term, values in measured.items()})
             return torch.cat([values.view(len(x), -1) for values in measured.values()], dim=1)
 
-        columns = score_in_batches(images, run, compute, self.config.batch_size, phase)
+        columns = score_in_batches(images, run, compute, self.config.batch_size, "measure")
         ends = np.cumsum([shape.numel() for shape in shapes.values()])
         parts = np.split(columns, ends[:-1], axis=1)
         return {term: part.reshape(-1, *shapes[term]) for term, part in zip(shapes, parts, strict=True)}

@@ -180,7 +180,7 @@ def test_interrupt_keeps_what_is_finished(bench: Bench, chest_data: Path, tmp_pa
     bench.add_plugin("slow", toy_detector("slow", fit=WAIT))
     process, worker = _start_and_wait(bench, chest_data, tmp_path / "pid", "good,slow")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert {row["detector"]: row["status"] for row in json.loads(out)["rows"]} == {"good": "ok", "slow": "interrupted"}
     assert _gone(worker)
@@ -194,7 +194,7 @@ def test_killed_parent_leaves_no_orphan_and_no_half_record(
     bench.add_plugin("slow", toy_detector("slow", fit=WAIT))
     process, worker = _start_and_wait(bench, chest_data, tmp_path / "pid", "good,slow")
     process.send_signal(parent_signal)
-    process.communicate(timeout=60)
+    process.communicate(timeout=180)
     assert _gone(worker)
     assert [record["status"] for record in bench.records() if record["detector"]["name"] == "good"] == ["ok"]
     bench.add_plugin("slow", toy_detector("slow"))

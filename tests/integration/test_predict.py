@@ -121,7 +121,7 @@ def test_unreadable_files_keep_their_row_and_are_named_at_the_end(phantoms: Plac
         (("nonsense", "scans", "--out", "x.csv"), 2, "no record 'nonsense'"),
         (("RUN", "nowhere", "--out", "x.csv"), 2, "there is no nowhere"),
         (("RUN", "scans", "--out", "scans"), 2, "scans"),
-        (("RUN", "scans", "--out", "x.csv", "--maps", "m"), 2, "'pca' draws no anomaly maps; none of the installed"),
+        (("RUN", "scans", "--out", "x.csv", "--maps", "m"), 2, "'pca' draws no anomaly maps; those that do: ae"),
         (("RUN", "scans", "--out", "x.csv", "--maps", "scans"), 2, "scans is not empty"),
         (("RUN", "scans", "--out", "new/x.csv", "--maps", "new"), 2, "lies in the folder of --maps"),
         (("RUN", "scans", "--out", "x.csv", "--device", "gpu"), 2, "choose auto, cpu"),

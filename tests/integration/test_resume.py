@@ -152,7 +152,7 @@ def test_whatever_is_killed_the_training_goes_on_to_the_same_scores(bench: Bench
         process, worker = start_and_wait(bench, chest_data, reached + 3)
         before = step_of(bench)
         kill(process, worker)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=180)
         assert process.returncode == code, (kill.__name__, said)
         if reached:
             assert resumed_at(said) == reached, kill.__name__
@@ -176,7 +176,7 @@ def test_timeout_again_and_again_comes_to_an_end(bench: Bench, chest_data: Path)
     # A worker that is stopped is one that is slow.
     process, worker = start_and_wait(bench, chest_data, reached + 2, "--timeout", "8")
     os.kill(worker, signal.SIGSTOP)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert "timeout" in said
     assert step_of(bench) >= reached + 2
     assert resumed_at(finish(bench, chest_data)) >= reached + 2

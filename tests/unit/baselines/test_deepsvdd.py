@@ -56,7 +56,7 @@ def test_encoder_has_no_bias_and_no_bounded_activation() -> None:
     encoder = build_encoder(TINY, "cpu")
     assert not [name for name, _ in encoder.named_parameters() if "bias" in name]
     kinds = {type(module) for module in encoder.modules() if not list(module.children())}
-    assert kinds == {nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU}
+    assert all(issubclass(kind, nn.Conv2d | nn.BatchNorm2d | nn.LeakyReLU) for kind in kinds)
     assert isinstance(list(encoder.modules())[-1], nn.Conv2d)  # nothing behind the last layer
     # What a bias would allow (proposition 2): an embedding that the image has no part in.
     assert not encoder.eval()(torch.zeros(1, 1, 32, 32)).any()
