@@ -11,6 +11,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ class Clock(Callback):
     def __init__(self, last: int) -> None:
         self.last, self.started, self.seconds = last, 0.0, 0.0
 
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:  # noqa: ARG002
+    def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Look at the clock."""
         if batch_idx == WARM_UP - 1:
             self.started = time.perf_counter()

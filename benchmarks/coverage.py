@@ -83,7 +83,7 @@ def others(runs: int) -> None:
     """Coverage of the bootstrap intervals: one seed, one image a patient, held-out normals as many as healthy ones."""
     names = [name for name in IMAGE_METRICS if name not in ("auroc", "fpr_at_95_tpr")]
     columns = [(area, patients) for area in (0.7, 0.9) for patients in (50, 100, 300)]
-    held = {name: [] for name in names}
+    held: dict[str, list[str]] = {name: [] for name in names}
     for area, patients in columns:
         rng = np.random.default_rng([patients, int(1000 * area)])
         distance = norm.ppf(area) * np.sqrt(2)

@@ -42,7 +42,7 @@ from bench.data.decode import open_images, prepare_images
 from bench.data.index import index_task
 from bench.files import cache_folder
 from bench.metrics import auroc
-from bench.torchkit import BatchStream, autocast, isolated_seed, resolve_precision, to_tensor
+from bench.torchkit import BatchStream, autocast, dcgan_initialise, isolated_seed, resolve_precision, to_tensor
 
 WAYS = ("eval", "sorted", "shuffled")
 
@@ -107,7 +107,7 @@ def epochs(
                 of_generator.step()
                 of_discriminator.step()
                 if theirs.total.item() < train.RESTART_BELOW:
-                    discriminator.apply(train.dcgan_initialise)
+                    discriminator.apply(dcgan_initialise)
             yield {
                 "eval": auroc(labels, scores(generator, images, config, run, training=False)),
                 "sorted": auroc(labels, scores(generator, images, config, run, training=True)),

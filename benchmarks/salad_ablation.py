@@ -1,6 +1,6 @@
-"""What each part of SALAD is worth: losses, pretext tasks and score terms, left out or alone.
+"""What each part of SALAD's training is worth: losses left out, other pretext tasks. (salad_terms.py: score terms.)
 
-    python benchmarks/salad_ablation.py run --tasks cxr-phantom --preset smoke --seeds 1 --only no-ssim,only-ssim
+    python benchmarks/salad_ablation.py run --tasks cxr-phantom --preset smoke --seeds 1 --only no-ssim,no-pretext
     python benchmarks/salad_ablation.py run --tasks chest-xray,oct2017 --data DIR             # hours
     python benchmarks/salad_ablation.py table --tasks chest-xray,oct2017
 
@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from bench.metrics.paired import Difference, holm
 from bench.report.published import published_rows
@@ -26,7 +26,7 @@ from bench.report.rows import Row, by_edition
 from bench.report.standing import join, shared_seeds
 from bench.results.record import TaskPart
 from salad_plugin import SALAD
-from salad_plugin.config import SaladConfig, ScoreTerm
+from salad_plugin.config import SaladConfig
 
 LOSSES: dict[str, dict[str, Any]] = {
     "no-ssim": {"ssim_weight": 0.0},
@@ -80,16 +80,8 @@ def main() -> None:
 def variants(preset: str = "default") -> dict[str, dict[str, Any]]:
     """What each variant changes, by label; those that a preset is already are left out."""
     base = SaladConfig.model_validate(SALAD.presets.get(preset, {}))
-    terms: dict[str, dict[str, Any]] = {f"only-{term}": {"score_terms": [term]} for term in get_args(ScoreTerm)}
-    for term in base.score_terms:
-        terms[f"score-no-{term}"] = {"score_terms": [other for other in base.score_terms if other != term]}
-    found: dict[str, dict[str, Any]] = {}
-    for label, fields in {**LOSSES, **terms}.items():
-        if fields.get("score_terms") == []:
-            continue
-        if SaladConfig.model_validate({**base.model_dump(), **fields}) != base:
-            found[label] = fields
-    return found
+    changed = {label: SaladConfig.model_validate({**base.model_dump(), **fields}) for label, fields in LOSSES.items()}
+    return {label: fields for label, fields in LOSSES.items() if changed[label] != base}
 
 
 def row_name(preset: str, label: str | None) -> str:
@@ -147,6 +139,11 @@ def compare(results: Path, tasks: Sequence[str], preset: str, chosen: Mapping[st
             lines += of_edition(
                 task, found.pop(base_name), {labels[name]: found[name] for name in labels if name in found}
             )
+    return adjusted(lines)
+
+
+def adjusted(lines: Sequence[Line]) -> list[Line]:
+    """Adjust p after Holm over all comparisons."""
     values = iter(holm([line.difference.p for line in lines if line.difference]))
     return [replace(line, adjusted=next(values)) if line.difference else line for line in lines]
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.cli.options import open_registry
+from bench.cli.tasks import data_folder
 from bench.contracts import RunContext
 from bench.data.decode import open_images, prepare_images
 from bench.data.index import index_task
@@ -30,11 +31,12 @@ TASKS = ("cxr-phantom", "oct-phantom")
 TITLES = ("input x", "translated x̂", "anomaly map", "lesion drawn")
 
 
-def examples(task: str, config: SaladConfig) -> tuple[list[str], list[NDArray[np.float32]], float]:
+def examples(task: str, config: SaladConfig) -> tuple[list[str], list[list[NDArray[np.float32]]], float]:
     """Fit on a task; return the classes shown, four pictures (s, s) of each, and the top of the map's colours."""
     spec = open_registry(None).task(task).spec
-    manifest = index_task(spec, None, cache_folder())
-    maps = prepare_images(spec, manifest, config.image_size, cache_folder())
+    cache = cache_folder()
+    manifest = index_task(spec, data_folder(spec, task, None, cache), cache)
+    maps = prepare_images(spec, manifest, config.image_size, cache)
     images = np.array(open_images(maps.evaluate, config.channels))
     entries = manifest.of_role("tune", "test")
     with tempfile.TemporaryDirectory() as scratch:
@@ -48,8 +50,13 @@ def examples(task: str, config: SaladConfig) -> tuple[list[str], list[NDArray[np
         drawn = list(detector.anomaly_maps(chosen, run))
         tuned = np.stack(list(detector.anomaly_maps(images[[e.role == "tune" for e in entries]], run)))
         translated = _translated(detector, chosen, run)
-    pictures = [
-        [chosen[row, ..., 0], translated[row], drawn[row], _mask(entries[place].mask_path, config.image_size)]
+    pictures: list[list[NDArray[np.float32]]] = [
+        [
+            chosen[row, ..., 0].astype(np.float32),
+            translated[row],
+            drawn[row],
+            _mask(entries[place].mask_path, config.image_size),
+        ]
         for row, place in enumerate(places)
     ]
     return [entries[place].category.lower() for place in places], pictures, float(np.quantile(tuned.max((1, 2)), 0.95))
@@ -61,7 +68,8 @@ def _translated(detector: SaladDetector, images: NDArray[np.uint8], run: RunCont
     networks = learned.networks.on(run)
     with torch.inference_mode(), autocast(run):
         z, _ = networks.encoder(to_tensor(images, run.device))
-        return networks.decoder(z).float()[:, 0].numpy()
+        translated: NDArray[np.float32] = networks.decoder(z).float()[:, 0].numpy()
+    return translated
 
 
 def _mask(path: Path | None, size: int) -> NDArray[np.float32]:

@@ -133,10 +133,10 @@ def terms(detector: SaladDetector, images: Images, run: RunContext) -> dict[str,
     """Each term of each image, a number that rises with abnormality, and the score."""
     learned = detector._learned
     assert learned is not None
-    measured = detector._measured(learned.networks, images, run, "score")
+    measured = detector._measured(learned.networks, images, run)
     gaussians = learned.normality.gaussians
     alone = {name: gaussians[name].distance(of) if name in gaussians else of for name, of in measured.items()}
-    return {**alone, "score": learned.normality.surprise(measured)}
+    return {**alone, "score": learned.normality.surprise(measured).sum(axis=1)}
 
 
 if __name__ == "__main__":

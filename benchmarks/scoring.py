@@ -92,7 +92,8 @@ def midrank_way(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     both = np.stack([rankdata(row) for row in np.concatenate([anomalous, normal], axis=1)])
     v10 = (both[:, :m] - np.stack([rankdata(row) for row in anomalous])) / n
     v01 = 1 - (both[:, m:] - np.stack([rankdata(row) for row in normal])) / m
-    return np.cov(v10) / m + np.cov(v01) / n
+    covariance: np.ndarray = np.cov(v10) / m + np.cov(v01) / n
+    return covariance
 
 
 def verify() -> None:

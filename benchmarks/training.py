@@ -127,7 +127,11 @@ def ganomaly_rows(turns: int, anomalib: str | None) -> None:
             theirs.total.item()
 
     def beside(freeze: bool) -> Work:
-        return lambda: [plain.step(next(source), freeze) for _ in range(2)]
+        def work() -> None:
+            for _ in range(2):
+                plain.step(next(source), freeze)
+
+        return work
 
     what, count = "GANomaly training, 64 px, width 64, batch 64, beside", 2 * config.batch_size
     line(f"{what} the released code's order", count, beside(False), here, turns)
@@ -272,7 +276,8 @@ def salad_row(turns: int) -> None:
         with torch.no_grad():
             for part in np.array_split(images, len(images) // config.batch_size):
                 measured = measure(networks, config.terms, pixels(part), exact)
-                learned.normality.surprise({term: values.double().numpy() for term, values in measured.items()})
+                known = {term: values.double().numpy() for term, values in measured.items()}
+                learned.normality.surprise(known).sum(axis=1)
 
     line("scoring, SALAD, default", 256, beside, lambda: detector.anomaly_scores(images, run), turns)
 

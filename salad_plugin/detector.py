@@ -105,9 +105,8 @@ class SaladDetector(Detector[SaladConfig]):
         def compute(x: Tensor) -> Tensor:
             # At once for each batch: what is measured of an image takes more memory than the image.
             measured = measure(networks, self.config.terms, x, run)
-            return torch.from_numpy(
-                learned.normality.surprise({term: values.double().cpu().numpy() for term, values in measured.items()})
-            )
+            known = {term: values.double().cpu().numpy() for term, values in measured.items()}
+            return torch.from_numpy(learned.normality.surprise(known).sum(axis=1))
 
         return score_in_batches(images, run, compute, self.config.batch_size)
 

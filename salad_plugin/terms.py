@@ -80,14 +80,14 @@ class Normality:
         return cls(gaussians, Standardiser.of(_logarithms(gaussians, held_out)))
 
     def surprise(self, measured: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """−Σ log p of each image, float64 (n,), p being the share of normals that a normal distribution has beyond it.
+        """−log p of each image and term, float64 (n, t), p being the share of a normal distribution beyond it.
 
-        Multiplying tail probabilities (Fisher 1925), not adding deviations: an image that is easier to reconstruct
-        than normal, as smooth ones are, does not make up for what another term found.
+        Their sum multiplies tail probabilities (Fisher 1925). Not adding deviations: an image that is easier to
+        reconstruct than normal, as smooth ones are, does not make up for what another term found.
         """
         deviations = self.standardiser(_logarithms(self.gaussians, measured))
-        total: NDArray[np.float64] = -log_ndtr(-deviations).sum(axis=1)
-        return total
+        surprise: NDArray[np.float64] = -log_ndtr(-deviations)
+        return surprise
 
     def state(self) -> dict[str, NDArray[Any]]:
         """As arrays, named ``normality.…``."""
