@@ -275,7 +275,7 @@ def salad_row(turns: int) -> None:
     def beside() -> None:
         with torch.no_grad():
             for part in np.array_split(images, len(images) // config.batch_size):
-                measured = measure(networks, config.terms, pixels(part), exact)
+                measured = measure(networks, config, pixels(part), exact)
                 known = {term: values.double().numpy() for term, values in measured.items()}
                 learned.normality.surprise(known).sum(axis=1)
 

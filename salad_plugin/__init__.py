@@ -46,7 +46,7 @@ def _pretrained(config: SaladTimmConfig) -> Sequence[bench.PretrainedWeights]:
 
 SALAD = bench.DetectorSpec(
     name="salad",
-    version="2",
+    version="3",
     summary="SALAD (TMI 2021), a reconstruction: self-supervised features, consistent under translation to the latent "
     "space and back",
     citation=_CITATION,
@@ -57,13 +57,13 @@ SALAD = bench.DetectorSpec(
         # Sizes are inference: the paper's layer tables are not available to us.
         "paper": {"image_size": 128, "width": 64, "latent": 128, "steps": 4000, "batch_size": 64},
     },
-    resources="two CPU cores for a few minutes at 128 px; a GPU for the preset paper",
+    resources="two CPU cores for a few minutes; a GPU for the preset paper",
     maps=True,
 )
 
 SALAD_TIMM = bench.DetectorSpec(
     name="salad-timm",
-    version="1",
+    version="2",
     summary="SALAD with its self-supervision and its score on the features of a frozen, pretrained timm encoder",
     citation=_CITATION,
     config=_timm_config,

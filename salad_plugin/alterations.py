@@ -1,7 +1,8 @@
 """Altering a part of each image: what the pretext task ``locate`` asks for.
 
 Made from normal images alone: no lesion is drawn. The kinds are those of CutPaste, of Poisson-blended patches and of
-intensity changes in the literature on synthetic anomalies; the ranges are our own, chosen once and not searched.
+intensity changes in the literature on synthetic anomalies; the ranges are our own, chosen
+once and not searched, but for the smallest window (RESEARCH.md).
 """
 
 from __future__ import annotations
@@ -74,8 +75,8 @@ def windows(x: Tensor, generator: torch.Generator) -> Tensor:
     # Three in ten are up to three times as large: haze covers a lung, a spot a small part of it.
     scale = 1 + 2 * (draw.uniform(0, 1) < 0.3)
     angle = draw.uniform(0, math.pi)
-    along = (angle.cos() * right + angle.sin() * down) / (draw.uniform(0.06, 0.22) * scale)
-    across = (angle.cos() * down - angle.sin() * right) / (draw.uniform(0.06, 0.22) * scale)
+    along = (angle.cos() * right + angle.sin() * down) / (draw.uniform(0.03, 0.22) * scale)
+    across = (angle.cos() * down - angle.sin() * right) / (draw.uniform(0.03, 0.22) * scale)
     power = torch.where(draw.uniform(0, 1) < 0.4, 8.0, 2.0)
     distance = (along.abs() ** power + across.abs() ** power) ** (1 / power)
     softness = torch.exp(draw.uniform(math.log(0.05), math.log(1.5)))

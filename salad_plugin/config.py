@@ -16,7 +16,7 @@ class SaladConfig(DetectorConfig):
     image_size: int = Field(64, ge=32, le=256, description="side in pixels; a power of two")
     width: int = Field(16, ge=4, le=256, description="channels of the first convolution; doubled at every scale")
     latent: int = Field(64, ge=2, le=1024, description="length of the latent vector")
-    steps: int = Field(2400, ge=1, description="batches that are trained on, however many images there are")
+    steps: int = Field(4000, ge=1, description="batches that are trained on, however many images there are")
     batch_size: int = Field(16, ge=4, description="images a step")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, for all networks; rises at first, then falls to 0")
     weight_decay: float = Field(1e-4, ge=0, description="decoupled from the gradient (AdamW)")
@@ -80,7 +80,11 @@ class SaladTimmConfig(SaladConfig):
     """On a frozen, pretrained encoder: latent vector, decoder and pretext head are what is learned."""
 
     channels: Literal[3] = Field(3, description="the pretrained network was trained on colour images")
+    image_size: int = Field(128, ge=32, le=256, description="side in pixels; a power of two")
     steps: int = Field(600, ge=1, description="batches that are trained on, however many images there are")
+    consistency_weight: float = Field(
+        0.0, ge=0, description="‖E(x) − E(x̂)‖²; off, as its gradients through the frozen network cost most of the time"
+    )
     backbone: str = Field(
         "tf_efficientnet_lite0", description="this one (weights installed with bench), or a timm name with its tag"
     )

@@ -92,7 +92,7 @@ class SaladDetector(Detector[SaladConfig]):
         if not all(np.isfinite(values).all() for part in measured for values in part.values()):
             raise DetectorError("training diverged: score terms of normals are not finite; lower learning_rate")
         normality = Normality.of(*measured)
-        scale = MapScale.of(scoring.on(run), self.config.terms, held_out, run, self.config.batch_size)
+        scale = MapScale.of(scoring.on(run), self.config, held_out, run)
         self._learned = _Learned(scoring, normality, scale)
         return self
 
@@ -104,7 +104,7 @@ class SaladDetector(Detector[SaladConfig]):
 
         def compute(x: Tensor) -> Tensor:
             # At once for each batch: what is measured of an image takes more memory than the image.
-            measured = measure(networks, self.config.terms, x, run)
+            measured = measure(networks, self.config, x, run)
             known = {term: values.double().cpu().numpy() for term, values in measured.items()}
             return torch.from_numpy(learned.normality.surprise(known).sum(axis=1))
 
@@ -117,7 +117,7 @@ class SaladDetector(Detector[SaladConfig]):
         networks = learned.networks.on(run)
 
         def compute(x: Tensor) -> Tensor:
-            return learned.map_scale.fuse(raw_maps(networks, self.config.terms, x, run))
+            return learned.map_scale.fuse(raw_maps(networks, self.config, x, run))
 
         return maps_in_batches(images, run, compute, self.config.batch_size)
 
@@ -147,7 +147,7 @@ class SaladDetector(Detector[SaladConfig]):
         copies, shapes = networks.on(run), dict[str, torch.Size]()
 
         def compute(x: Tensor) -> Tensor:
-            measured = measure(copies, self.config.terms, x, run)
+            measured = measure(copies, self.config, x, run)
             shapes.update({term: values.shape[1:] for term, values in measured.items()})
             return torch.cat([values.view(len(x), -1) for values in measured.values()], dim=1)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from bench import RunContext
 from bench.contracts import Images
 from bench.torchkit import Standardiser, autocast, score_in_batches
-from salad_plugin.config import ScoreTerm
+from salad_plugin.config import SaladConfig, ScoreTerm
 from salad_plugin.losses import WINDOW, ssim_map
 from salad_plugin.networks import Networks
 
@@ -25,14 +25,14 @@ class MapScale:
     standardiser: Standardiser
 
     @classmethod
-    def of(cls, networks: Networks, terms: tuple[ScoreTerm, ...], held_out: Images, run: RunContext, size: int) -> Self:
-        """Measure uint8 (n, s, s, c) in batches of ``size``."""
+    def of(cls, networks: Networks, config: SaladConfig, held_out: Images, run: RunContext) -> Self:
+        """Measure uint8 (n, s, s, c)."""
 
         def moments(x: Tensor) -> Tensor:
-            maps = raw_maps(networks, terms, x, run)
+            maps = raw_maps(networks, config, x, run)
             return torch.cat([maps.mean(dim=(2, 3)), maps.square().mean(dim=(2, 3))], dim=1)
 
-        mean, square = np.split(score_in_batches(held_out, run, moments, size, "maps").mean(axis=0), 2)
+        mean, square = np.split(score_in_batches(held_out, run, moments, config.batch_size, "maps").mean(axis=0), 2)
         return cls(Standardiser(mean, np.sqrt(np.maximum(square - mean**2, 1e-12))))
 
     def fuse(self, maps: Tensor) -> Tensor:
@@ -44,7 +44,15 @@ class MapScale:
         return ((maps - mean) / std).mean(dim=1)
 
 
-def raw_maps(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> Tensor:
+def raw_maps(networks: Networks, config: SaladConfig, x: Tensor, run: RunContext) -> Tensor:
+    """What :func:`raw_maps_once` does, averaged over image and mirror image where training has mirrored images too."""
+    if not config.augment:
+        return raw_maps_once(networks, config.terms, x, run)
+    upright, mirrored = raw_maps_once(networks, config.terms, torch.cat([x, x.flip(3)]), run).chunk(2)
+    return (upright + mirrored.flip(3)) / 2
+
+
+def raw_maps_once(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> Tensor:
     """One map a term that has a place in the image, of images (n, c, s, s): float32 (n, m, s, s), higher is worse.
 
     ``ssim``: 1 − SSIM around each pixel. ``consistency``: how much the features of x and x̂ differ, mean over scales,

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from bench import RunContext
 from bench.torchkit import Standardiser, autocast, select_arrays
-from salad_plugin.config import ScoreTerm
+from salad_plugin.config import SaladConfig, ScoreTerm
 from salad_plugin.losses import ssim_scales
 from salad_plugin.networks import TRANSFORMS, Networks
 from salad_plugin.pretext import blanked_quarters, most_altered, symmetry
@@ -114,7 +114,18 @@ def _logarithms(gaussians: Mapping[str, Gaussian], measured: Mapping[str, NDArra
     return np.log(np.maximum(np.stack(columns, axis=1), TINY))
 
 
-def measure(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> dict[str, Tensor]:
+def measure(networks: Networks, config: SaladConfig, x: Tensor, run: RunContext) -> dict[str, Tensor]:
+    """What :func:`measure_once` does, averaged over image and mirror image where training has mirrored images too.
+
+    A part of every measurement is chance, which way an image faces among it: the mean has less.
+    """
+    if not config.augment:
+        return measure_once(networks, config.terms, x, run)
+    both = measure_once(networks, config.terms, torch.cat([x, x.flip(3)]), run)
+    return {term: values.unflatten(0, (2, len(x))).mean(dim=0) for term, values in both.items()}
+
+
+def measure_once(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> dict[str, Tensor]:
     """What the networks, in eval mode, make of images (n, c, s, s): float32 (n,) or (n, p, k) for each term.
 
     ``consistency`` are vectors: |f − f̂| of each channel of every scale, averaged over the image, f and f̂ being features

@@ -10,7 +10,7 @@ from bench.torchkit import to_tensor
 from salad_plugin.config import ScoreTerm
 from salad_plugin.detector import SaladDetector
 from salad_plugin.losses import ssim_map
-from salad_plugin.maps import MapScale, raw_maps
+from salad_plugin.maps import MapScale, raw_maps, raw_maps_once
 from tests.unit.salad_plugin.tiny import built, picture, tiny
 from tests.unit.toy_images import blobs, run_context
 
@@ -68,7 +68,7 @@ def test_maps_of_normal_images_are_about_zero(fitted: SaladDetector, tmp_path: P
 def test_a_map_for_each_term_that_has_a_place(
     tmp_path: Path, terms: tuple[ScoreTerm, ...], pretext: str, count: int
 ) -> None:
-    maps = raw_maps(built(tiny(pretext=pretext)), terms, picture(3), run_context(tmp_path))
+    maps = raw_maps_once(built(tiny(pretext=pretext)), terms, picture(3), run_context(tmp_path))
     assert maps.shape == (3, count, 32, 32)
     assert torch.isfinite(maps).all()
     assert maps.min() >= -1e-6
@@ -78,17 +78,18 @@ def test_a_map_for_each_term_that_has_a_place(
 def test_the_map_of_ssim_lies_where_it_was_measured(tmp_path: Path) -> None:
     networks, x = built(tiny()), picture(2)
     networks.encoder.eval(), networks.decoder.eval()
-    (made,) = raw_maps(networks, ("ssim",), x, run_context(tmp_path)).unbind(dim=1)
+    (made,) = raw_maps_once(networks, ("ssim",), x, run_context(tmp_path)).unbind(dim=1)
     expected = 1 - ssim_map(x, networks.decoder(networks.encoder(x)[0]))[:, 0]
     torch.testing.assert_close(made[:, 5:-5, 5:-5], expected)
 
 
 def test_held_out_maps_have_mean_zero_and_deviation_one(tmp_path: Path) -> None:
-    networks, images, run = built(tiny()), blobs(32, 0), run_context(tmp_path)
+    config, images, run = tiny(score_terms=["ssim"]), blobs(32, 0), run_context(tmp_path)
+    networks = built(config)
     networks.encoder.eval(), networks.decoder.eval()
-    scale = MapScale.of(networks, ("ssim",), images, run, 16)
+    scale = MapScale.of(networks, config, images, run)
     with torch.no_grad():
-        fused = scale.fuse(raw_maps(networks, ("ssim",), to_tensor(images, "cpu"), run))
+        fused = scale.fuse(raw_maps(networks, config, to_tensor(images, "cpu"), run))
     assert fused.mean().item() == pytest.approx(0, abs=1e-3)
     assert fused.std().item() == pytest.approx(1, abs=1e-2)
 
@@ -99,3 +100,14 @@ def test_fusing_is_the_mean_of_standardised_maps() -> None:
     scale = MapScale(Standardiser(np.array([1.0, 10.0]), np.array([2.0, 5.0])))
     maps = torch.stack([torch.full((1, 2, 2), 3.0), torch.full((1, 2, 2), 20.0)], dim=1)
     torch.testing.assert_close(scale.fuse(maps), torch.full((1, 2, 2), 1.5))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("augment", [True, False])
+def test_a_mirrored_image_has_the_mirrored_map_where_training_mirrors(tmp_path: Path, augment: bool) -> None:
+    config, x, run = tiny(augment=augment), picture(3), run_context(tmp_path)
+    networks = built(config)
+    for network in networks.learned().values():
+        network.eval()
+    maps = [raw_maps(networks, config, given, run) for given in (x, x.flip(3))]
+    assert torch.allclose(maps[0], maps[1].flip(3), atol=1e-4) == augment

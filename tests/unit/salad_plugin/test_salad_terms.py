@@ -12,7 +12,7 @@ from sklearn.covariance import LedoitWolf
 
 from salad_plugin.losses import ssim_scales
 from salad_plugin.pretext import blanked_quarters, most_altered, symmetry
-from salad_plugin.terms import Gaussian, Normality, measure, pretext_error
+from salad_plugin.terms import Gaussian, Normality, measure, measure_once, pretext_error
 from tests.unit.salad_plugin.tiny import built, picture, tiny
 from tests.unit.toy_images import run_context
 
@@ -97,7 +97,7 @@ def test_a_term_of_nothing_but_zeros_is_finite() -> None:
 def test_each_term_by_hand(tmp_path: Path) -> None:
     networks, x = built(tiny()), picture(3)
     networks.encoder.eval(), networks.decoder.eval()
-    measured = measure(networks, TERMS, x, run_context(tmp_path))
+    measured = measure_once(networks, TERMS, x, run_context(tmp_path))
     assert tuple(measured) == TERMS
     z, features = networks.encoder(x)
     translated = networks.decoder(z)
@@ -115,7 +115,24 @@ def test_each_term_by_hand(tmp_path: Path) -> None:
 
 def test_terms_come_in_the_order_that_is_asked_for_and_no_others(tmp_path: Path) -> None:
     networks = built(tiny())
-    assert tuple(measure(networks, ("pretext", "ssim"), picture(3), run_context(tmp_path))) == ("pretext", "ssim")
+    assert tuple(measure_once(networks, ("pretext", "ssim"), picture(3), run_context(tmp_path))) == ("pretext", "ssim")
+
+
+@torch.no_grad()
+def test_image_and_mirror_image_are_averaged_where_training_mirrors(tmp_path: Path) -> None:
+    config, x, run = tiny(), picture(3), run_context(tmp_path)
+    networks = built(config)
+    for network in networks.learned().values():
+        network.eval()
+    one, other, both = (
+        measure_once(networks, config.terms, x, run),
+        measure_once(networks, config.terms, x.flip(3), run),
+        measure(networks, config, x, run),
+    )
+    for term, values in both.items():
+        torch.testing.assert_close(values, (one[term] + other[term]) / 2, rtol=1e-3, atol=1e-4)
+    plain = measure(networks, tiny(augment=False), x, run)
+    assert all(torch.equal(plain[term], one[term]) for term in one)
 
 
 @torch.no_grad()
