@@ -122,7 +122,7 @@ def measure(networks: Networks, config: SaladConfig, x: Tensor, run: RunContext)
     if not config.augment:
         return measure_once(networks, config.terms, x, run)
     both = measure_once(networks, config.terms, torch.cat([x, x.flip(3)]), run)
-    return {term: values.unflatten(0, (2, len(x))).mean(dim=0) for term, values in both.items()}
+    return {term: values.view(2, len(x), *values.shape[1:]).mean(dim=0) for term, values in both.items()}
 
 
 def measure_once(networks: Networks, terms: tuple[ScoreTerm, ...], x: Tensor, run: RunContext) -> dict[str, Tensor]:
