@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import mean, median, stdev
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import torch
 from reference import Fanogan, Ganomaly, batches, pixels
 from torch import nn
 
+from baselines.ae.detector import AeDetector
 from baselines.fanogan.config import FanoganConfig
 from baselines.fanogan.detector import FanoganDetector
 from baselines.fanogan.train import Networks, critic_step
@@ -35,6 +36,8 @@ from baselines.ganomaly.detector import GanomalyDetector
 from baselines.ganomaly.networks import build
 from baselines.knn.config import KnnConfig
 from baselines.knn.detector import KnnDetector, mean_nearest_distance, pooled_features
+from baselines.memae.detector import MemaeDetector
+from baselines.vae.detector import VaeDetector
 from bench import Detector, RunContext
 from bench.cli.options import open_registry
 from bench.data.decode import open_images, prepare_images
@@ -50,6 +53,7 @@ from salad_plugin.networks import Networks as SaladNetworks
 from salad_plugin.terms import measure
 
 Work = Callable[[], object]
+M = TypeVar("M", bound=nn.Module)
 SEEDS = (0, 1, 2)
 
 
@@ -185,10 +189,12 @@ def salad_training_row(turns: int) -> None:
     config = SaladConfig().model_copy(update={"steps": steps, "center_warmup": 0.99})
     images, run = noise(4 * config.batch_size, config.image_size), run_context()
     here, plain = (SaladNetworks.build(config, "cpu") for _ in range(2))
+    for network in plain.trained().values():
+        plainly(network)
     line(
         f"SALAD training step, default ({config.image_size} px, width {config.width}, batch {config.batch_size})",
         steps * config.batch_size,
-        salad_beside(config, plainly(plain), images),
+        salad_beside(config, plain, images),
         lambda: salad.train(config, here, images, run, torch.Generator().manual_seed(0)),
         turns,
     )
@@ -239,8 +245,27 @@ def scoring_rows(turns: int) -> None:
         named = Networks.build(narrow, "cpu").named()
         fanogan.load_state({k: v for name, m in named.items() for k, v in _arrays(m.state_dict(), f"{name}.").items()})
         scoring_row(f"f-AnoGAN, width {width}", fanogan, Fanogan(width), turns, narrow.batch_size)
+    for kind in (AeDetector, VaeDetector, MemaeDetector):  # Deep SVDD scores in float32 on purpose
+        autoencoder_row(kind, turns)
     salad_row(turns)
     knn_row(turns)
+
+
+def autoencoder_row(kind: type[Detector[Any]], turns: int) -> None:
+    """Beside the same code on its own network, plain: float32, channels first, nothing folded."""
+    images, run, exact = noise(256), run_context(), RunContext(0, "cpu", Path(), "float32")
+    config: Any = get_args(kind.__orig_bases__[0])[0]  # type: ignore[attr-defined]
+    detector = kind(config(epochs=1)).fit(noise(64), run)
+    plain: Any = kind(detector.config).load_state(detector.state())
+    scoring = plain._network
+    scoring._made = ("cpu", "float32"), plainly(copy.deepcopy(scoring.network).eval())
+
+    def beside() -> None:
+        with torch.no_grad():
+            plain.anomaly_scores(images, exact)
+
+    what = kind.__name__.removesuffix("Detector")
+    line(f"scoring, {what}, default", len(images), beside, lambda: detector.anomaly_scores(images, run), turns)
 
 
 def _arrays(state: Any, prefix: str) -> dict[str, np.ndarray]:
@@ -268,9 +293,9 @@ def salad_row(turns: int) -> None:
     detector = SaladDetector(config.model_copy(update={"steps": 1})).fit(images[:64], run)
     learned = detector._learned
     assert learned is not None
-    networks = plainly(copy.deepcopy(learned.networks.networks))
+    networks = copy.deepcopy(learned.networks.networks)
     for network in networks.learned().values():
-        network.eval()
+        plainly(network).eval()
 
     def beside() -> None:
         with torch.no_grad():
@@ -282,17 +307,16 @@ def salad_row(turns: int) -> None:
     line("scoring, SALAD, default", 256, beside, lambda: detector.anomaly_scores(images, run), turns)
 
 
-def plainly(networks: SaladNetworks) -> SaladNetworks:
-    """Give networks of SALAD torch's own convolutions and channels-first weights, in place."""
-    for module in (*networks.learned().values(), *networks.discriminators()):
-        module.to(memory_format=torch.contiguous_format)
-        for part in module.modules():
-            # The faster ones are torch's modules with another forward, and hold nothing else.
-            if isinstance(part, Halving | ToVector):
-                part.__class__ = nn.Conv2d  # type: ignore[assignment]
-            elif isinstance(part, Doubling | FromVector):
-                part.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
-    return networks
+def plainly(network: M) -> M:
+    """Give a network torch's own convolutions and channels-first weights, in place."""
+    network.to(memory_format=torch.contiguous_format)
+    for part in network.modules():
+        # The faster ones are torch's modules with another forward, and hold nothing else.
+        if isinstance(part, Halving | ToVector):
+            part.__class__ = nn.Conv2d  # type: ignore[assignment]
+        elif isinstance(part, Doubling | FromVector):
+            part.__class__ = nn.ConvTranspose2d  # type: ignore[assignment]
+    return network
 
 
 def knn_row(turns: int) -> None:

@@ -25,7 +25,7 @@ def _load() -> type[AeDetector]:
 
 SPEC = DetectorSpec(
     name="ae",
-    version="1",
+    version="2",
     summary="convolutional autoencoder: mean squared error of the reconstruction",
     citation="Sakurada & Yairi, Anomaly Detection Using Autoencoders with Nonlinear Dimensionality Reduction, MLSDA "
     "2014; sizes: Baur et al., Autoencoders for unsupervised anomaly segmentation in brain MR images: A comparative "

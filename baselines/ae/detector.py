@@ -16,6 +16,7 @@ from baselines.ae.train import train
 from bench import Detector, RunContext
 from bench.contracts import Images
 from bench.torchkit import (
+    ScoringCopy,
     autocast,
     isolated_seed,
     load_module_arrays,
@@ -33,7 +34,7 @@ class AeDetector(Detector[AeConfig]):
     (they: 5 × 5 kernels, at most 128 channels), a squared error (they: an absolute one) and no early stopping.
     """
 
-    _network: Autoencoder | None = None
+    _network: ScoringCopy[Autoencoder] | None = None
 
     def fit(self, normal: Images, run: RunContext) -> Self:
         """Train on uint8 (n, s, s, c).
@@ -44,13 +45,13 @@ class AeDetector(Detector[AeConfig]):
         """
         self.check_images(normal)
         with isolated_seed(run.seed) as shuffle:
-            self._network = train(self.config, normal, run, shuffle).eval()
+            self._network = ScoringCopy(train(self.config, normal, run, shuffle))
         return self
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Mean squared error of the reconstruction, pixels in [-1, 1]: float64 (n,) in [0, 4]."""
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             with autocast(run):
@@ -62,7 +63,7 @@ class AeDetector(Detector[AeConfig]):
     def anomaly_maps(self, images: Images, run: RunContext) -> Iterator[NDArray[np.float32]]:
         """Squared error of each pixel, not smoothed: float32 (s, s) in [0, 4], whose mean is the score."""
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             with autocast(run):
@@ -73,11 +74,11 @@ class AeDetector(Detector[AeConfig]):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Encoder and decoder."""
-        return module_arrays(require_fitted(self._network, self), "network")
+        return module_arrays(require_fitted(self._network, self).network, "network")
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take over encoder and decoder."""
         network = build(self.config, "cpu")
         load_module_arrays(network, state, "network")
-        self._network = network.eval()
+        self._network = ScoringCopy(network)
         return self

@@ -25,7 +25,7 @@ def _load() -> type[MemaeDetector]:
 
 SPEC = DetectorSpec(
     name="memae",
-    version="1",
+    version="2",
     summary="MemAE: reconstruction error of an autoencoder whose features come from a memory of normal ones",
     citation="Gong, Liu, Le, Saha, Mansour, Venkatesh, van den Hengel, Memorizing Normality to Detect Anomaly: "
     "Memory-augmented Deep Autoencoder for Unsupervised Anomaly Detection, ICCV 2019",

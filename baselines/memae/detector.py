@@ -16,6 +16,7 @@ from baselines.memae.train import reconstruct, train
 from bench import Detector, RunContext
 from bench.contracts import Images
 from bench.torchkit import (
+    ScoringCopy,
     isolated_seed,
     load_module_arrays,
     maps_in_batches,
@@ -33,7 +34,7 @@ class MemaeDetector(Detector[MemaeConfig]):
     queries an image whatever its size (published for CIFAR-10: four halvings, to 2 × 2).
     """
 
-    _network: MemoryAutoencoder | None = None
+    _network: ScoringCopy[MemoryAutoencoder] | None = None
 
     def fit(self, normal: Images, run: RunContext) -> Self:
         """Train on uint8 (n, s, s, c).
@@ -44,13 +45,13 @@ class MemaeDetector(Detector[MemaeConfig]):
         """
         self.check_images(normal)
         with isolated_seed(run.seed) as shuffle:
-            self._network = train(self.config, normal, run, shuffle).eval()
+            self._network = ScoringCopy(train(self.config, normal, run, shuffle))
         return self
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """Mean squared error of the reconstruction, pixels in [-1, 1]: float64 (n,) in [0, 4]."""
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             again, _ = reconstruct(network, x, run)
@@ -61,7 +62,7 @@ class MemaeDetector(Detector[MemaeConfig]):
     def anomaly_maps(self, images: Images, run: RunContext) -> Iterator[NDArray[np.float32]]:
         """Squared error of each pixel, not smoothed: float32 (s, s) in [0, 4], whose mean is the score."""
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             again, _ = reconstruct(network, x, run)
@@ -71,11 +72,11 @@ class MemaeDetector(Detector[MemaeConfig]):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Encoder, memory and decoder."""
-        return module_arrays(require_fitted(self._network, self), "network")
+        return module_arrays(require_fitted(self._network, self).network, "network")
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take over encoder, memory and decoder."""
         network = build(self.config, "cpu")
         load_module_arrays(network, state, "network")
-        self._network = network.eval()
+        self._network = ScoringCopy(network)
         return self

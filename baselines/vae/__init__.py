@@ -25,7 +25,7 @@ def _load() -> type[VaeDetector]:
 
 SPEC = DetectorSpec(
     name="vae",
-    version="1",
+    version="2",
     summary="variational autoencoder: reconstruction error with the latent vector at its mean, or the negative ELBO",
     citation="Kingma & Welling, Auto-Encoding Variational Bayes, ICLR 2014; score and sizes: Baur et al., Autoencoders "
     "for unsupervised anomaly segmentation in brain MR images: A comparative study, Medical Image Analysis 69, 2021",

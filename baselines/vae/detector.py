@@ -16,6 +16,7 @@ from baselines.vae.train import train
 from bench import Detector, RunContext
 from bench.contracts import Images
 from bench.torchkit import (
+    ScoringCopy,
     autocast,
     isolated_seed,
     load_module_arrays,
@@ -33,7 +34,7 @@ class VaeDetector(Detector[VaeConfig]):
     while scoring, so that an image has one score, and nothing is chosen by a validation set.
     """
 
-    _network: Vae | None = None
+    _network: ScoringCopy[Vae] | None = None
 
     def fit(self, normal: Images, run: RunContext) -> Self:
         """Train on uint8 (n, s, s, c).
@@ -44,13 +45,13 @@ class VaeDetector(Detector[VaeConfig]):
         """
         self.check_images(normal)
         with isolated_seed(run.seed) as draws:
-            self._network = train(self.config, normal, run, draws).eval()
+            self._network = ScoringCopy(train(self.config, normal, run, draws))
         return self
 
     def anomaly_scores(self, images: Images, run: RunContext) -> NDArray[np.float64]:
         """What the field ``score`` says, pixels in [-1, 1]: float64 (n,), at least 0."""
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             with autocast(run):
@@ -70,7 +71,7 @@ class VaeDetector(Detector[VaeConfig]):
         The KL divergence belongs to no pixel, so maps are the same for both scores.
         """
         self.check_images(images)
-        network = require_fitted(self._network, self).to(run.device)
+        network = require_fitted(self._network, self).on(run)
 
         def compute(x: Tensor) -> Tensor:
             with autocast(run):
@@ -81,11 +82,11 @@ class VaeDetector(Detector[VaeConfig]):
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Encoder and decoder."""
-        return module_arrays(require_fitted(self._network, self), "network")
+        return module_arrays(require_fitted(self._network, self).network, "network")
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> Self:
         """Take over encoder and decoder."""
         network = build(self.config, "cpu")
         load_module_arrays(network, state, "network")
-        self._network = network.eval()
+        self._network = ScoringCopy(network)
         return self

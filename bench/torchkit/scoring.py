@@ -48,7 +48,8 @@ def fold_batch_norm(network: M) -> M:
 
     In eval mode batch norm is a multiplication and an addition per channel, which weights and bias of a convolution can
     do. It is folded where a convolution's only use is one batch norm, each called once; what has an activation of its
-    own (``act``, as in timm) leaves that behind. A network whose calls torch.fx cannot follow is left as it is.
+    own (``act``, as in timm) leaves that behind. A network whose calls torch.fx cannot follow is left as it is; of one
+    without a ``forward``, which only holds networks together, each is folded.
 
     Raises:
         ValueError: the network is in training mode, where batch norm is no fixed function.
@@ -56,6 +57,10 @@ def fold_batch_norm(network: M) -> M:
     """
     if network.training:
         raise ValueError("batch norm can be folded in eval mode only")
+    if type(network).forward is nn.Module.forward:
+        for part in network.children():
+            fold_batch_norm(part)
+        return network
     for convolution, norm in _pairs(network):
         before, after = network.get_submodule(convolution), network.get_submodule(norm)
         _fold(before, after)  # type: ignore[arg-type]

@@ -56,6 +56,22 @@ def test_dcgan_blocks_are_folded_whole(size: int) -> None:
         assert norms(module) == 0
 
 
+class Pair(nn.Module):
+    """Networks held together by a module that has no forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = DcganEncoder(1, 32, 4, 10), DcganDecoder(1, 32, 4, 10)
+
+
+def test_networks_that_are_only_held_together_are_folded_each() -> None:
+    pair, x = lived_in(Pair()), torch.randn(2, 1, 32, 32, dtype=torch.float64)
+    expected = pair.decoder(pair.encoder(x))
+    assert fold_batch_norm(pair) is pair
+    torch.testing.assert_close(pair.decoder(pair.encoder(x)), expected)
+    assert norms(pair) == 0
+
+
 class Branching(nn.Module):
     """A convolution that something beside its batch norm looks at, one that is called twice, a norm without one."""
 
