@@ -19,7 +19,8 @@
     │   ├── BadMapsError            1   maps that are not finite float32 of the images' size, or not one per image
     │   └── BadStateError           1   learned state that is not named numpy arrays of numbers
     └── RecordError                 1   a record that is damaged, or does not match its files
-        └── NewerRecordError        1   a record that a newer bench wrote, and that this one must not touch
+        ├── NewerRecordError        1   a record that a newer bench wrote, and that this one must not touch
+        └── SubmissionError         1   a submission that is refused, with all reasons
 """
 
 from __future__ import annotations
@@ -117,3 +118,12 @@ class RecordError(BenchError):
 
 class NewerRecordError(RecordError):
     """A record that a newer bench wrote, and that this one must not touch."""
+
+
+class SubmissionError(RecordError):
+    """A submission that is refused; ``reasons`` has all of them, in plain ASCII."""
+
+    def __init__(self, what: str, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        lines = "\n  ".join(self.reasons)
+        super().__init__(f"{what} is refused, for {len(self.reasons)} reason(s):\n  {lines}")

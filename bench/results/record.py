@@ -38,7 +38,8 @@ class TaskPart(_Part):
 class DetectorPart(_Part):
     """Which detector, in which configuration, from which code.
 
-    ``stochastic`` is false where the seed cannot change a score: the one seed then stands for all.
+    ``stochastic`` is false where the seed cannot change a score: the one seed then stands for all. ``citation`` is
+    empty in records that were made before it was kept.
     """
 
     name: str
@@ -51,6 +52,7 @@ class DetectorPart(_Part):
     source_digest: str
     pretrained: list[dict[str, str | None]]
     stochastic: bool = True
+    citation: str = ""
 
 
 class MetricPart(_Part):
@@ -146,27 +148,43 @@ def read_record(path: Path) -> Record:
 
     Raises:
         NewerRecordError: it was written by a newer bench.
-        RecordError: it cannot be read, or is damaged.
+        RecordError: it cannot be read, is damaged, or has an older schema.
 
     """
     try:
-        record = Record.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot read {path}: {error.strerror}") from error
+    return parse_record(content, str(path))
+
+
+def parse_record(content: bytes, what: str) -> Record:
+    """Read the content of a record.json; ``what`` names it in messages.
+
+    Raises:
+        NewerRecordError: it was written by a newer bench.
+        RecordError: it is damaged, or has an older schema.
+
+    """
+    try:
+        return Record.model_validate_json(content)
     except ValidationError as error:
-        if (schema := _schema(path)) > SCHEMA:
-            text = f"{path} has schema {schema}; this bench reads {SCHEMA}: install a newer bench"
+        schema = schema_of(content)
+        if schema is not None and schema > SCHEMA:
+            text = f"{what} has schema {schema}; this bench reads {SCHEMA}: install a newer bench"
             raise NewerRecordError(text) from error
+        if schema is not None and schema < SCHEMA:
+            text = f"{what} has schema {schema}; this bench reads {SCHEMA}: bring it up to date with bench leaderboard"
+            raise RecordError(f"{text} migrate") from error
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "content"
-        raise RecordError(f"{path} is damaged: {where}: {first['msg']}") from error
-    return record
+        raise RecordError(f"{what} is damaged: {where}: {first['msg']}") from error
 
 
-def _schema(path: Path) -> int:
-    """The schema that a record says it has; 0 if it does not say."""
+def schema_of(content: bytes) -> int | None:
+    """The schema that a record says it has; None if it does not say."""
     try:
-        schema = json.loads(path.read_bytes())["schema"]
-    except (ValueError, KeyError, TypeError):
-        return 0
-    return schema if isinstance(schema, int) else 0
+        schema = json.loads(content)["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # the last: brackets within brackets, ten thousand deep
+        return None
+    return schema if isinstance(schema, int) and not isinstance(schema, bool) else None

@@ -78,6 +78,24 @@ class Verifier:
             return Verified(folder, record, {}, b"", (str(error),))
         return Verified(folder, record, files, listed.content, tuple(problems))
 
+    def check(self, record: Record, files: dict[str, bytes], manifest: bytes) -> list[str]:
+        """Verify a finished cell that lies in no folder, against a manifest of the reader's own choice.
+
+        Args:
+            record: the record; hashes of its files are not looked at.
+            files: what belongs beside it, scores.parquet at least.
+            manifest: the file that says which images there are, and their labels.
+
+        Returns:
+            every problem.
+
+        """
+        try:
+            listed = _Listed(manifest, read_table(manifest, f"the manifest of {record.task.name}"))
+            return self._content(Path(record.cell), record, files, listed)
+        except (RecordError, ValueError) as error:
+            return [str(error)]
+
     def _manifest(self, folder: Path, record: Record) -> _Listed:
         path = folder.parents[3] / "manifests" / record.task.name / f"{record.task.manifest_sha256}.parquet"
         if path not in self._manifests:

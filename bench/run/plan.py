@@ -188,15 +188,33 @@ def make_cells(variants: Sequence[Variant], tasks: Sequence[TaskImages], seeds: 
 
 
 def cell_id(variant: Variant, task: TaskImages, seed: int) -> str:
-    """Identity of a cell: 16 hex digits over everything that was asked for, and nothing of where it ran."""
+    """Identity of a cell."""
+    return identity(
+        (task.spec.name, task.spec.version, task.manifest.sha256),
+        (variant.spec.name, variant.spec.version),
+        variant.config.model_dump(mode="json"),
+        seed,
+    )
+
+
+def identity(task: tuple[str, str, str], detector: tuple[str, str], config: Mapping[str, Any], seed: int) -> str:
+    """16 hex digits over everything that was asked for, and nothing of where it ran.
+
+    Args:
+        task: its name and version, and the hash of its manifest.
+        detector: its name and version.
+        config: all fields of the configuration, as JSON has them.
+        seed: the seed.
+
+    """
     return _short_hash(
         {
-            "task": task.spec.name,
-            "task_version": task.spec.version,
-            "manifest": task.manifest.sha256,
-            "detector": variant.spec.name,
-            "detector_version": variant.spec.version,
-            "config": variant.config.model_dump(mode="json"),
+            "task": task[0],
+            "task_version": task[1],
+            "manifest": task[2],
+            "detector": detector[0],
+            "detector_version": detector[1],
+            "config": config,
             "seed": seed,
             "api": API,
             "decoder": DECODER,

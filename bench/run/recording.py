@@ -101,6 +101,7 @@ def _detector_part(cell: Cell, source_digest: str) -> DetectorPart:
         source_digest=source_digest,
         pretrained=variant.provenance.pretrained,
         stochastic=variant.spec.stochastic,
+        citation=variant.spec.citation,
     )
 
 

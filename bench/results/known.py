@@ -1,0 +1,70 @@
+"""What the side that is asked to add a submission knows by itself: its manifests, tasks and records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.errors import RecordError
+from bench.results.record import Record, TaskPart
+from bench.results.scores import Scores, read_scores
+from bench.results.store import SCORES, Store
+
+
+@dataclass(frozen=True)
+class Known:
+    """A folder of results that is believed.
+
+    Attributes:
+        root: the folder, whose manifests say which images there are and what their labels are.
+        records: its records, with the folder of each.
+
+    """
+
+    root: Path
+    records: tuple[tuple[Path, Record], ...]
+
+    @classmethod
+    def of(cls, root: Path) -> Known:
+        """Read all records of a folder of results.
+
+        Raises:
+            RecordError: one that cannot be read.
+
+        """
+        return cls(root, tuple(Store(root).records()))
+
+    @cached_property
+    def tasks(self) -> Mapping[str, TaskPart]:
+        """What the records say of each manifest, by its hash."""
+        return {record.task.manifest_sha256: record.task for _, record in self.records}
+
+    def manifest(self, task: TaskPart) -> bytes:
+        """Read the manifest of a task that is among :attr:`tasks`.
+
+        Raises:
+            RecordError: it is not there.
+
+        """
+        path = self.root / "manifests" / task.name / f"{task.manifest_sha256}.parquet"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise RecordError(f"cannot read {path}: {error.strerror}") from error
+
+    def scored(self, manifests: Iterable[str]) -> list[tuple[Record, Scores]]:
+        """Read the scores of finished cells that were made with some manifests.
+
+        Raises:
+            RecordError: scores that are missing, or are not those of their record.
+
+        """
+        wanted = set(manifests)
+        found = []
+        for folder, record in self.records:
+            if record.status == "ok" and record.task.manifest_sha256 in wanted:
+                listed = {file.path: file.sha256 for file in record.files}
+                found.append((record, read_scores(folder / SCORES, listed.get(SCORES, ""))))
+        return found
