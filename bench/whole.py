@@ -24,7 +24,7 @@ def changing_whole(root: Path) -> Iterator[Path]:
     """Lend a copy of a folder; when the block ends without an exception, the copy takes the folder's place at once.
 
     Files of the copy are hard links where that is possible, so they must be replaced, never written into
-    (:func:`bench.files.write_atomically` does). What a killed process left beside the folder is removed by the next one.
+    (:func:`bench.files.write_atomically` does). What a killed process left beside the folder, the next one removes.
 
     Raises:
         StorageError: the folder is being changed by another process, cannot be written, or lies on a file system that

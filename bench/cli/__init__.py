@@ -19,6 +19,7 @@ from bench.cli.publish import publish
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
+from bench.cli.submit import submit
 from bench.cli.verify import verify
 from bench.errors import BenchError
 
@@ -37,6 +38,7 @@ app.command("new")(new)
 app.command("check")(check)
 app.command("doctor")(doctor)
 app.command("publish")(publish)
+app.command("submit")(submit)
 app.command("score")(score)
 app.command("compare")(compare)
 app.command("verify")(verify)

@@ -35,6 +35,7 @@ class Row:
         pixels: pixel metrics, by name, where the task has masks and the detector draws maps.
         fit_seconds: mean over the seeds.
         images_per_second: mean over the seeds, while scoring.
+        cell_ids: the cells that are averaged, in order of their seeds.
 
     """
 
@@ -51,6 +52,7 @@ class Row:
     pixels: Mapping[str, Interval] = field(default_factory=dict)
     fit_seconds: float | None = None
     images_per_second: float | None = None
+    cell_ids: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -127,6 +129,15 @@ def by_edition(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
     return [(own[0].task, own) for own in groups.values()]
 
 
+def superseded(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """Tasks of which a newer version is among the rows: by name and version, the newest version."""
+    versions: dict[str, set[str]] = {}
+    for row in rows:
+        versions.setdefault(row.task.name, set()).add(row.task.version)
+    newest_of = {name: max(every, key=_version) for name, every in versions.items()}
+    return {(name, one): newest_of[name] for name, every in versions.items() for one in every - {newest_of[name]}}
+
+
 def _row(group: Sequence[tuple[Path, Record]]) -> Row:
     record = group[0][1]
     seeds = tuple(one.seed for _, one in group)
@@ -150,6 +161,7 @@ def _row(group: Sequence[tuple[Path, Record]]) -> Row:
         _pixels([one for _, one in group]),
         _mean(one.cost.fit_seconds for _, one in group),
         _mean(one.cost.images_per_second for _, one in group),
+        tuple(one.cell for _, one in group),
     )
     assert row.sample is not None  # refused here rather than where it is first shown
     return row

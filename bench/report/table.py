@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.metrics import IMAGE_METRICS, Interval
-from bench.report.rows import Row, by_edition
+from bench.report.rows import Row, by_edition, superseded
 from bench.report.standing import Standings, rank_text, standing_note, standings
 from bench.results.record import TaskPart
 
@@ -43,12 +44,13 @@ def prevalence(task: TaskPart) -> float:
     return test["anomalous"] / (test["normal"] + test["anomalous"])
 
 
-def describe_task(task: TaskPart) -> str:
-    """One line: name, edition, counts, prevalence, and a warning where the images are drawn."""
+def describe_task(task: TaskPart, newer: str | None = None) -> str:
+    """One line: name, edition, counts, prevalence, a warning where the images are drawn, and a newer version if any."""
     counts = task.counts
     tune = counts.get("tune", {}).get("normal", 0)
+    old = "" if newer is None else f" · superseded by v{newer}"
     return (
-        f"{task.name} v{task.version} ({task.edition}{', SYNTHETIC images' if task.synthetic else ''}) · "
+        f"{task.name} v{task.version} ({task.edition}{', SYNTHETIC images' if task.synthetic else ''}){old} · "
         f"{counts['fit']['normal']} fit, {tune} tune, "
         f"{counts['test']['normal']} normal + {counts['test']['anomalous']} anomalous test · "
         f"prevalence {prevalence(task):.1%} · grouping: {task.grouping}{f' · {task.protocol}' if task.protocol else ''}"
@@ -59,10 +61,12 @@ def as_json(rows: Sequence[Row]) -> str:
     """Return the rows as one JSON object; values of a failed row are null."""
     editions = by_edition(rows)
     found = {task.manifest_sha256: standings(own) for task, own in editions}
+    newer = superseded(rows)
     tasks = [
         {
             "name": task.name,
             "version": task.version,
+            "superseded_by": newer.get((task.name, task.version)),
             "edition": task.edition,
             "grouping": task.grouping,
             "protocol": task.protocol,
@@ -126,9 +130,10 @@ def _flat(plain: dict[str, Any]) -> dict[str, Any]:
 
 def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return one Markdown table per task; ``notes`` are lines to stand below it, by hash of the manifest."""
-    parts = []
+    parts, newer = [], superseded(rows)
     for task, own in by_edition(rows):
-        lines = [f"**{describe_task(task)}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+        heading = describe_task(task, newer.get((task.name, task.version)))
+        lines = [f"**{heading}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         found = standings(own)
         lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row, found)) + " |" for row in own]
         below = filter(None, [pretrained_note(own), standing_note(found), notes.get(task.manifest_sha256, "")])
@@ -137,15 +142,18 @@ def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("*", "\\*")
+    """Show a text as it is: no table, emphasis, code, link or element begins in it. Records may be a stranger's."""
+    cell = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.splitlines()))
+    return re.sub(r"[|*`]|(?<=\])(?=[(\[:])", lambda found: f"\\{found[0]}", cell)
 
 
 def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Print one table per task; ``notes`` as in :func:`as_markdown`."""
+    newer = superseded(rows)
     for task, own in by_edition(rows):
         found = standings(own)
         table = _rich_table(own, found)
-        console.print(Text(describe_task(task), style="bold"))
+        console.print(Text(describe_task(task, newer.get((task.name, task.version))), style="bold"))
         print_wide(table, console)
         for note in filter(None, [standing_note(found), notes.get(task.manifest_sha256, "")]):
             console.print(Text(note, style="dim"))

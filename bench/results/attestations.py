@@ -16,8 +16,8 @@ from bench.files import write_atomically
 NAME = "attestations.json"
 Badge = Literal["recomputed", "rerun", "reproduced"]
 BADGES: tuple[Badge, ...] = ("recomputed", "rerun", "reproduced")
-"""From the weakest: metrics computed again from the scores; the run repeated with the same scores; repeated with another
-result that lies within the published interval, on another machine or with another seed."""
+"""From the weakest: metrics computed again from the scores; the run repeated, with the same scores; the run repeated,
+with this seed or another, and an AUROC within the published interval."""
 
 
 class Attestation(BaseModel):

@@ -14,6 +14,7 @@ from bench.files import write_atomically
 
 NAME = "checksums.txt"
 FOLDERS = ("audits", "manifests", "runs")
+FILES = ("attestations.json",)
 
 
 def write_checksums(root: Path) -> Path:
@@ -69,5 +70,6 @@ def refuse_edited(root: Path) -> None:
 
 
 def _present(root: Path) -> dict[str, str]:
-    files = sorted(path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file())
+    inside = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
+    files = sorted(inside + [root / name for name in FILES if (root / name).is_file()])
     return {path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest() for path in files}

@@ -59,7 +59,7 @@ def _row_problems(first: Record, every: Sequence[Record]) -> Iterator[str]:
         yield f"{name} has several configurations under one name: give one of them a label (--label)"
     elif twice := sorted({seed for seed in seeds if seeds.count(seed) > 1}):
         yield f"{name} has two records of seed {', '.join(map(str, twice))}"
-    gaps = first.detector.stochastic and 0 <= min(seeds) and max(seeds) < SEEDS  # other seeds are refused elsewhere
+    gaps = first.detector.stochastic and min(seeds) >= 0 and max(seeds) < SEEDS  # other seeds are refused elsewhere
     if gaps and (missing := sorted(set(range(max(seeds) + 1)) - set(seeds))[:10]):
         listed = ", ".join(map(str, missing))
         yield f"{name} lacks seed {listed}: seeds are 0, 1, 2 and so on, so that none can be chosen; failed ones count"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from bench.errors import RecordError
@@ -20,11 +19,13 @@ class Known:
     Attributes:
         root: the folder, whose manifests say which images there are and what their labels are.
         records: its records, with the folder of each.
+        tasks: the editions that have a manifest in it, by the hash of that.
 
     """
 
     root: Path
     records: tuple[tuple[Path, Record], ...]
+    tasks: Mapping[str, TaskPart]
 
     @classmethod
     def of(cls, root: Path) -> Known:
@@ -34,12 +35,8 @@ class Known:
             RecordError: one that cannot be read.
 
         """
-        return cls(root, tuple(Store(root).records()))
-
-    @cached_property
-    def tasks(self) -> Mapping[str, TaskPart]:
-        """What the records say of each manifest, by its hash."""
-        return {record.task.manifest_sha256: record.task for _, record in self.records}
+        records = tuple(Store(root).records())
+        return cls(root, records, {record.task.manifest_sha256: record.task for _, record in records})
 
     def manifest(self, task: TaskPart) -> bytes:
         """Read the manifest of a task that is among :attr:`tasks`.

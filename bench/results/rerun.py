@@ -42,7 +42,7 @@ def rerun_problems(published: Cell, reruns: Path, badge: Badge) -> list[str]:
         return [f"{record.cell}: {reruns} has no record {what}"]
     problems = []
     for there, other in found:
-        own = Verifier().verify(there).problems
+        own: Sequence[str] = Verifier().verify(there).problems
         if there.resolve() == folder.resolve() or other.cost == record.cost:
             own = ("it is the published record itself: its times are the same",)
         elif other.status != "ok" or record.status != "ok":
@@ -75,4 +75,4 @@ def _compare(published: Scores, again: Scores, badge: Badge) -> Sequence[str]:
 
 
 def _scores(folder: Path, record: Record) -> Scores:
-    return read_scores(folder / SCORES, {file.path: file.sha256 for file in record.files}[SCORES])
+    return read_scores(folder / SCORES, {file.path: file.sha256 for file in record.files}.get(SCORES, ""))

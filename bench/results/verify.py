@@ -21,6 +21,7 @@ from bench.files import file_sha256
 from bench.metrics import Sample, auroc_over_seeds
 from bench.metrics.image import CLOSED_FORM
 from bench.metrics.intervals import RESAMPLES
+from bench.results.attestations import attestation_problems
 from bench.results.checksums import check_listed
 from bench.results.pixels import PIXELS
 from bench.results.record import STATE, MetricPart, Record, TaskPart, read_record
@@ -222,7 +223,7 @@ class _Listed:
 
 
 def verify_results(root: Path, metrics: Sequence[MetricSpec] = (), deep: bool = False) -> tuple[int, list[str]]:
-    """Verify every record below a folder of results, and its list of checksums where there is one.
+    """Verify every record below a folder of results, and its lists of checksums and attestations where there are any.
 
     Returns:
         how many records there are, and every problem with the place that it is at.
@@ -230,7 +231,7 @@ def verify_results(root: Path, metrics: Sequence[MetricSpec] = (), deep: bool = 
     """
     verifier = Verifier(metrics, deep)
     folders = sorted(path.parent for path in root.glob(f"runs/*/*/*/{RECORD}"))
-    problems = check_listed(root)
+    problems = check_listed(root) + attestation_problems(root, {folder.name for folder in folders})
     for folder in folders:
         found = verifier.verify(folder)
         place = folder.relative_to(root)

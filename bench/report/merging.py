@@ -1,0 +1,99 @@
+"""From a submission to a leaderboard that has it, and what that changes in the ranks."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from bench.errors import SubmissionError
+from bench.report.published import published_rows, write_leaderboard
+from bench.report.rows import Row, by_edition
+from bench.report.standing import rank_text, standings
+from bench.report.table import describe_task, with_interval
+from bench.results.archive import unpack
+from bench.results.checksums import refuse_edited
+from bench.results.known import Known
+from bench.results.merge import add_cells
+from bench.results.record import Record
+from bench.results.submission import check_submission
+from bench.whole import changing_whole
+
+
+@dataclass(frozen=True)
+class RankChange:
+    """A row of a task before and after; ``before`` is empty where it is new."""
+
+    name: str
+    before: str
+    after: str
+    auroc: str
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was added, or would be: its records, and the rows of each edition that has changed, by its description."""
+
+    added: tuple[Record, ...]
+    changes: tuple[tuple[str, tuple[RankChange, ...]], ...]
+
+
+def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: bool = False) -> Merged:
+    """Check a submission and add it to published results, tables and checksums included: all of it or nothing.
+
+    Args:
+        archive: what ``bench submit`` made.
+        results: folder of published results.
+        by: who computes the metrics again, for the badges.
+        on: the day.
+        dry_run: only say what would change.
+
+    Raises:
+        SubmissionError: it is refused, with all reasons.
+        RecordError: the published results were changed by hand, or cannot be read.
+        StorageError: they cannot be written as a whole.
+
+    """
+    refuse_edited(results)
+    members, reasons = unpack(archive)
+    checked = None if reasons else check_submission(members, Known.of(results))
+    if checked is None or checked.reasons:
+        raise SubmissionError(archive.name, checked.reasons if checked else reasons)
+    before = published_rows(results)
+    with _scratch_copy(results) if dry_run else changing_whole(results) as copy:
+        add_cells(copy, checked.cells, by, on)
+        write_leaderboard(copy)
+        after = published_rows(copy)
+    return Merged(tuple(cell.record for cell in checked.cells), tuple(rank_changes(before, after)))
+
+
+def rank_changes(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, tuple[RankChange, ...]]]:
+    """Ranks of the rows of every edition in which anything has changed, best AUROC first."""
+    old = {task.manifest_sha256: _ranks(rows) for task, rows in by_edition(before)}
+    found = []
+    for task, rows in by_edition(after):
+        was, now = old.get(task.manifest_sha256, {}), _ranks(rows)
+        if was != now:
+            changes = [RankChange(name, was.get(name, ("", ""))[0], *now[name]) for name in now]
+            found.append((describe_task(task), tuple(changes)))
+    return found
+
+
+def _ranks(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """By name of row, its rank and its AUROC as tables show them."""
+    found = standings(rows)
+    return {
+        row.name: (rank_text(found.ranks.get(row.name) if found else None), with_interval(row.auroc))
+        for row in rows
+        if row.auroc is not None
+    }
+
+
+@contextmanager
+def _scratch_copy(results: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as scratch:
+        yield Path(shutil.copytree(results, Path(scratch) / "results"))
