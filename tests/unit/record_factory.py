@@ -13,6 +13,7 @@ from bench.results.record import CostPart, DetectorPart, EnvironmentPart, Record
 from bench.results.scores import scores_table, split_scores, to_parquet
 from bench.results.store import SCORES, Store
 from bench.run.evaluate import evaluate
+from bench.run.plan import identity
 
 N = 40
 
@@ -47,8 +48,9 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
     name, version = changes.pop("detector", "toy"), changes.pop("version", "1")
     variant, task = changes.pop("variant", "default"), changes.pop("task", "chest-xray")
     state: Path | None = changes.pop("state", None)
-    cell = sha256(f"{task}{name}{version}{variant}{seed}".encode()).hexdigest()[:16]
     manifest = toy_manifest(task)
+    config = {} if variant == "default" else {"variant": variant}
+    cell = identity((task, "1", manifest.sha256), (name, version), config, seed)
     store.write_manifest(manifest)
     record = Record(
         schema=1,
@@ -70,13 +72,14 @@ def add_record(store: Store, seed: int = 0, **changes: Any) -> Record:
             name=name,
             version=version,
             variant=variant,
-            config={},
+            config=config,
             fields_set=[],
             distribution="d",
             distribution_version="1",
             source_digest="s",
             pretrained=changes.pop("pretrained", []),
             stochastic=changes.pop("stochastic", True),
+            citation=changes.pop("citation", "Toy et al., 2020"),
         ),
         seed=seed,
         metrics=evaluate(split_scores(table)) if status == "ok" else {},
