@@ -15,7 +15,7 @@ from bench.report.published import published_rows, write_leaderboard
 from bench.report.rows import Row, by_edition
 from bench.report.standing import rank_text, standings
 from bench.report.table import describe_task, with_interval
-from bench.results.archive import unpack
+from bench.results.archive import plain, unpack
 from bench.results.checksums import refuse_edited
 from bench.results.known import Known
 from bench.results.merge import add_cells
@@ -62,7 +62,7 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
     members, reasons = unpack(archive)
     checked = None if reasons else check_submission(members, Known.of(results))
     if checked is None or checked.reasons:
-        raise SubmissionError(archive.name, checked.reasons if checked else reasons)
+        raise SubmissionError(plain(archive.name, 80), checked.reasons if checked else reasons)
     before = published_rows(results)
     with _scratch_copy(results) if dry_run else changing_whole(results) as copy:
         add_cells(copy, checked.cells, by, on)
