@@ -38,10 +38,9 @@ def submit(
         known = own_side(results, folders)
         text = f"note: there are no published results in {against}: checked against your own manifests, and not for"
         typer.echo(f"{text} duplicates of what is published (--against DIR)", err=True)
-    write_atomically(out, pack(files))
-    members, reasons = unpack(out)
-    reasons = reasons or list(check_submission(members, known).reasons)
-    if reasons:
-        out.unlink()
+    content = pack(files)
+    members, reasons = unpack(content)
+    if reasons := reasons or list(check_submission(members, known).reasons):
         raise SubmissionError("the submission", reasons)
-    typer.echo(f"{out}: {len(folders)} record(s), {out.stat().st_size} bytes; nothing was found against it")
+    write_atomically(out, content)
+    typer.echo(f"{out}: {len(folders)} record(s), {len(content)} bytes; nothing was found against it")

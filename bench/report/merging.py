@@ -15,7 +15,7 @@ from bench.report.published import published_rows, write_leaderboard
 from bench.report.rows import Row, by_edition
 from bench.report.standing import rank_text, standings
 from bench.report.table import describe_task, with_interval
-from bench.results.archive import plain, unpack
+from bench.results.archive import plain, unpack_file
 from bench.results.checksums import refuse_edited
 from bench.results.known import Known
 from bench.results.merge import add_cells
@@ -59,7 +59,7 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
 
     """
     refuse_edited(results)
-    members, reasons = unpack(archive)
+    members, reasons = unpack_file(archive)
     checked = None if reasons else check_submission(members, Known.of(results))
     if checked is None or checked.reasons:
         raise SubmissionError(plain(archive.name, 80), checked.reasons if checked else reasons)

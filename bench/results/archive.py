@@ -39,21 +39,26 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(path: Path) -> tuple[dict[str, bytes], list[str]]:
-    """Read an archive into memory.
+def unpack_file(path: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Read an archive into memory, as :func:`unpack` does."""
+    try:
+        if not path.is_file():
+            return {}, ["it is not a file"]
+        with path.open("rb") as file:
+            return unpack(file.read(ARCHIVE + 1))
+    except OSError as error:
+        return {}, [f"it cannot be read: {error.strerror}"]
+
+
+def unpack(content: bytes) -> tuple[dict[str, bytes], list[str]]:
+    """Unpack an archive.
 
     Returns:
         its files by name, and every reason to refuse it; no file if there is a reason.
 
     """
-    try:
-        if not path.is_file():
-            return {}, ["it is not a file"]
-        if (size := path.stat().st_size) > ARCHIVE:
-            return {}, [f"it has {size} bytes; at most {ARCHIVE} are read"]
-        content = path.read_bytes()
-    except OSError as error:
-        return {}, [f"it cannot be read: {error.strerror}"]
+    if len(content) > ARCHIVE:
+        return {}, [f"it has more than {ARCHIVE} bytes"]
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if problems := _listing(archive.infolist()):

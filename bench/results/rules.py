@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
 SEEDS = 1000
 LONGEST = 20_000
 """Characters of any one text of a record."""
+MOST = 1e15
+"""Seconds, bytes and images per second beyond which a cost is no measurement."""
 PLACEHOLDERS = ("", "none", "n/a", "na", "tbd", "todo", "-", "?")
 
 
@@ -39,6 +42,11 @@ def record_problems(record: Record) -> list[str]:
         found.append(f"seed {record.seed} is not in 0 to {SEEDS - 1}")
     if not detector.stochastic and record.seed != 0:
         found.append(f"its detector draws no random numbers and has one seed, 0; this is seed {record.seed}")
+    found += [
+        f"cost.{name} is {value!r}: neither a time, a rate nor a size"
+        for name, value in record.cost
+        if isinstance(value, int | float) and not 0 <= value <= MOST
+    ]
     if record.cell != cell_of(record):
         found.append("its id is not that of its task, detector, configuration and seed in this version of bench")
     return found
@@ -68,7 +76,7 @@ def _names(record: Record) -> Iterator[str]:
 
 
 def _texts(place: str, value: Any) -> Iterator[str]:
-    """Texts that are too long, or hold what cannot be seen: control characters, and marks that turn the reading."""
+    """Texts that are too long or hold what cannot be seen (controls, marks that turn the reading), and numbers that are none."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts("", f"{name}")
@@ -76,6 +84,8 @@ def _texts(place: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _texts(place, inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f"{place} is {value!r}, no number"
     elif isinstance(value, str):
         where = place or "a name of a field"
         if len(value) > LONGEST:

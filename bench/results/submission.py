@@ -48,7 +48,7 @@ def check_submission(members: Mapping[str, bytes], known: Known) -> Checked:
     """Check the files of a submission; nothing of it is believed that can be computed, and nothing is executed.
 
     Args:
-        members: what :func:`bench.results.archive.unpack` returns.
+        members: what :func:`bench.results.archive.unpack_file` returns.
         known: the maintainers' side. Labels, roles, ids and patients come from its manifests.
 
     """
