@@ -111,6 +111,9 @@ def attest(
 
     refuse_edited(_folder(results))
     found = [(folder, read_record(folder / RECORD)) for folder in find_cells(cells, Store(results))]
+    for folder, record in found:
+        if folder.resolve() != Store(results).folder_of(record).resolve():
+            raise UsageError(f"{folder} is no cell of {results}: name the id of a published cell")
     problems = [problem for one in found for problem in rerun_problems(one, _folder(rerun), badge)]
     if problems:
         raise RecordError(f"'{badge}' does not hold:\n  " + "\n  ".join(problems))

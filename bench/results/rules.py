@@ -76,7 +76,7 @@ def _names(record: Record) -> Iterator[str]:
 
 
 def _texts(place: str, value: Any) -> Iterator[str]:
-    """Texts that are too long or hold what cannot be seen (controls, marks that turn the reading), and numbers that are none."""
+    """Texts that are too long, or hold characters that cannot be seen; NaN and infinity."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts("", f"{name}")

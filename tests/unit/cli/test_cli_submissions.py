@@ -128,6 +128,8 @@ def test_attest_demands_a_second_run(bench: Here, results: Path) -> None:
     assert bench(*attest, "rerun").returncode == 0
     assert bench(*attest, "reproduced").returncode == 0
     assert bench(*attest, "recomputed").returncode == 2
+    strange = bench("leaderboard", "attest", "results", "second", "--badge", "rerun", "--by", "us", "--rerun", "second")
+    assert strange.returncode == 2 and "is no cell of results" in strange.stderr
     assert [one["badge"] for one in json.loads((results / "attestations.json").read_text())] == ["rerun", "reproduced"]
     assert bench("leaderboard", "check").returncode == 0
 

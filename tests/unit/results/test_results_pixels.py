@@ -13,7 +13,10 @@ from bench.errors import RecordError
 from bench.metrics.pixel_bins import BINS, bin_edges, top_bins, tune_values
 from bench.metrics.pixel_counts import PixelCounts, count_blocks
 from bench.metrics.pixels import pixel_values
+from bench.results import foreign
+from bench.results.foreign import pixels_anew
 from bench.results.pixels import open_pixels, to_npz
+from bench.results.scores import Scores
 
 IDS = (*(f"{number:016x}" for number in range(11)), f"{10:016x}-2")
 LABELS = (np.arange(12) % 2).astype(np.int8)
@@ -197,3 +200,17 @@ def test_a_reader_holds_one_block_at_a_time(counts, tmp_path, monkeypatch):
     assert {name for name in read if "_0000" in name} == {
         f"{part}_00000.npy" for part in ("outside", "lesions", "lengths", "bins", "pixels")
     }
+
+
+def test_files_of_strangers_are_written_anew(counts, monkeypatch):
+    content = to_npz(counts)
+    scores = Scores(IDS, LABELS, np.zeros(12), np.zeros(4), np.array(["X"] * 12), None, None, {})
+    assert pixels_anew(content, scores) == content
+    assert pixels_anew(content + b"what else there is", scores) == content
+    with pytest.raises(RecordError, match="does not have the labels"):
+        pixels_anew(content, dataclasses.replace(scores, labels=1 - LABELS))
+    with pytest.raises(RecordError, match="is damaged"):
+        pixels_anew(content[:100], scores)
+    monkeypatch.setattr(foreign, "PIXELS_UNPACKED", 1000)
+    with pytest.raises(RecordError, match="at most 1000 are read"):
+        pixels_anew(content, scores)

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,16 @@ def test_what_else_a_file_of_scores_holds_is_left_out(results: Path, honest: Fil
 def test_damaged_scores_are_refused(results: Path, honest: Files, harm: Callable[[bytes], bytes]) -> None:
     found = reasons(with_scores(honest, harm(honest[name_of(honest, SCORES)])), results)
     assert len(found) == 1
+
+
+def test_no_flipped_byte_does_more_than_to_refuse(honest: Files) -> None:
+    content, random = honest[name_of(honest, SCORES)], np.random.default_rng(0)
+    for _ in range(300):
+        harmed = bytearray(content)
+        for place in random.integers(len(content), size=random.integers(1, 6)):
+            harmed[place] = random.integers(256)
+        with suppress(foreign.RecordError):
+            scores_anew(bytes(harmed), N + N // 10)
 
 
 def test_damaged_pixels_are_refused(results: Path, honest: Files) -> None:
