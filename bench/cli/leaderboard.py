@@ -80,7 +80,10 @@ def _show(merged: Merged) -> None:
     console = Console()
     for record in merged.added:
         name = f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}"
-        typer.echo(f"{name}: {record.cell}" if record.status == "ok" else f"{name}: {record.cell} ({record.status})")
+        notes: list[str] = [] if record.status == "ok" else [record.status]
+        if record.detector.variant != "default":
+            notes.append("a variant, which tables show when it is asked for")
+        typer.echo(f"{name}: {record.cell}" + (f" ({'; '.join(notes)})" if notes else ""))
     for task, changes in merged.changes:
         shown = plain_table("detector", "rank before", "after", "AUROC [95 % interval]")
         for change in changes:

@@ -82,18 +82,27 @@ def _check_cell(
     named = f"runs/{record.task.name}/{record.detector.name}/{record.cell}"
     problems = [f"the record is of {named}"] if named != folder else []
     beside = {name: content for name, content in files.items() if name != RECORD}
-    problems += record_problems(record) + _file_problems(record, beside) + _task_problems(record.task, known)
+    files_problems, own = _file_problems(record, beside), known.tasks.get(record.task.manifest_sha256)
+    problems += record_problems(record) + files_problems + _task_problems(record.task, own)
     cell = Candidate(record, beside)
-    if record.status != "ok" or problems:
-        return cell, problems
+    if record.status == "ok" and own is not None and not files_problems:  # whatever else is wrong: all reasons at once
+        cell, content_problems = _check_content(record, beside, own, known, verifier)
+        problems += content_problems
+    return cell, problems
+
+
+def _check_content(
+    record: Record, files: dict[str, bytes], own: TaskPart, known: Known, verifier: Verifier
+) -> tuple[Candidate, list[str]]:
+    """Hold files and metrics against the manifest that is known here, and take over what is computed here."""
     try:
-        cell = _anew(record, beside)
-        problems = verifier.check(record, cell.files, known.manifest(record.task))
+        cell = _anew(record, files, own)
+        if problems := verifier.check(record.model_copy(update={"task": own}), cell.files, known.manifest(own)):
+            return cell, problems
+        assert cell.scores is not None
+        metrics = evaluate(cell.scores, cell.files.get(PIXELS))
     except (RecordError, ValueError) as error:
-        return cell, [str(error)]
-    if problems or cell.scores is None:
-        return cell, problems
-    metrics = evaluate(cell.scores, cell.files.get(PIXELS))
+        return Candidate(record, files), [str(error)]
     return Candidate(record.model_copy(update={"metrics": metrics}), cell.files, cell.scores), []
 
 
@@ -115,9 +124,8 @@ def _file_problems(record: Record, beside: Mapping[str, bytes]) -> list[str]:
     ]
 
 
-def _task_problems(task: TaskPart, known: Known) -> list[str]:
-    """The task must be one that is known here, and be described as it is here."""
-    own = known.tasks.get(task.manifest_sha256)
+def _task_problems(task: TaskPart, own: TaskPart | None) -> list[str]:
+    """The task must be one that is known here (``own``), and be described as it is here."""
     if own is None:
         return [
             f"no manifest of '{task.name}' version {task.version} with hash {task.manifest_sha256[:16]} is known here, "
@@ -128,15 +136,14 @@ def _task_problems(task: TaskPart, known: Known) -> list[str]:
     return [f"task.{name} is {getattr(task, name)!r}; it is {getattr(own, name)!r} here" for name in wrong]
 
 
-def _anew(record: Record, files: Mapping[str, bytes]) -> Candidate:
+def _anew(record: Record, files: Mapping[str, bytes], own: TaskPart) -> Candidate:
     """Write the files anew from their values.
 
     Raises:
         RecordError: they are damaged, too large, or not as many images as the task has.
 
     """
-    counts = record.task.counts
-    images = sum(sum(counts.get(role, {}).values()) for role in ("tune", "test"))
+    images = sum(sum(own.counts.get(role, {}).values()) for role in ("tune", "test"))
     found = {SCORES: scores_anew(files[SCORES], images)}
     scores = split_scores(read_table(found[SCORES], SCORES))
     if PIXELS in files:

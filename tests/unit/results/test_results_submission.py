@@ -194,9 +194,17 @@ def test_what_is_no_record_is_refused(results: Path, honest: Files, content: byt
 
 
 def test_all_reasons_come_at_once(results: Path, honest: Files) -> None:
-    lying = edit(honest, detector__citation="", environment__dirty=True, detector__variant="smoke", seed=5)
-    lying = {**lying, name_of(lying, "pixels.npz"): b"x"}
-    assert len(reasons(lying, results)) >= 6
+    lying = edit_scores(honest, lambda table: table.assign(patient="p0"))
+    lying = edit(lying, detector__citation="", environment__dirty=True, detector__variant="smoke", seed=5)
+    found = reasons(edit(lying, task__edition="official"), results)
+    wanted = ("smoke", "uncommitted", "no citation", "its id is not", "task.edition", "on 'patient'", "lacks seed")
+    assert [any(named in reason for reason in found) for named in wanted] == [True] * len(wanted)
+    assert len(found) == len(wanted)
+
+
+def test_lies_about_metrics_are_named_with_all_else(results: Path, honest: Files) -> None:
+    found = reasons(edit(honest, metrics__auroc__value=0.99, environment__dirty=True), results)
+    assert any("auroc.value" in reason for reason in found) and any("uncommitted" in reason for reason in found)
 
 
 def files_of(content: bytes) -> pq.FileMetaData:
