@@ -1,6 +1,7 @@
 """bench submit and bench leaderboard merge, attest, check and migrate, as contributors and maintainers run them."""
 
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -182,3 +183,37 @@ def test_write_leaderboard_is_what_check_compares(tmp_path: Path, bench: Here) -
     add_record(Store(tmp_path))
     write_leaderboard(tmp_path)
     assert bench("leaderboard", "check", str(tmp_path)).returncode == 0
+
+
+GH = """#!/usr/bin/env python3
+import json, sys
+with open("calls", "a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+if sys.argv[1] == "api":
+    print(7)
+"""
+
+
+@pytest.mark.parametrize("report", ["``` @everyone <script>\x1b[2J\u202e\n" * 3000, "", None])
+def test_the_comment_is_a_block_of_text(tmp_path: Path, report: str | None) -> None:
+    """The script of the workflow, with a report that tries to get out of it, and a branch that holds a command."""
+    (tmp_path / "report").mkdir()
+    if report is not None:
+        (tmp_path / "report" / "report.txt").write_text(report)
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "comment.yml").read_text())
+    script = workflow["jobs"]["comment"]["steps"][1]["run"]
+    known = {"REPOSITORY": "us/bench", "OWNER": "them", "BRANCH": "$(touch shell)&state=all", "SHA": "a" * 40}
+    environment = {**os.environ, **known, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if not report:
+        assert not (tmp_path / "calls").exists()
+        return
+    asked, posted = (json.loads(line) for line in (tmp_path / "calls").read_text().splitlines())
+    assert asked[:4] == ["api", "-X", "GET", "repos/us/bench/pulls"] and "head=them:$(touch shell)&state=all" in asked
+    assert posted == ["pr", "comment", "7", "--repo", "us/bench", "--body-file", "body.md"]
+    body = (tmp_path / "body.md").read_text()
+    assert body.count("`") == 8 and body.endswith("\n````\n") and len(body) < 32_000
+    assert "\x1b" not in body and "\u202e" not in body and not (tmp_path / "shell").exists()
