@@ -13,6 +13,8 @@ from bench.cli.data import app as data
 from bench.cli.doctor import doctor
 from bench.cli.leaderboard import leaderboard
 from bench.cli.listing import listing
+from bench.cli.maintaining import attest, merge, migrate
+from bench.cli.maintaining import check as check_leaderboard
 from bench.cli.new import new
 from bench.cli.predict import predict
 from bench.cli.publish import publish
@@ -43,6 +45,10 @@ app.command("score")(score)
 app.command("compare")(compare)
 app.command("verify")(verify)
 app.add_typer(data, name="data")
+leaderboard.command("merge")(merge)
+leaderboard.command("attest")(attest)
+leaderboard.command("check")(check_leaderboard)
+leaderboard.command("migrate")(migrate)
 app.add_typer(leaderboard, name="leaderboard")
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Optional
+from typing import Annotated, Optional
 
 import typer
 
 from bench.cli.options import OneTaskOption, RowsOption, split_names
-from bench.errors import RecordError, UnknownNameError, UsageError
-
-if TYPE_CHECKING:
-    from bench.report.merging import Merged
+from bench.errors import UnknownNameError, UsageError
 
 leaderboard = typer.Typer(no_args_is_help=True, help="Tables and curves from published records alone.")
-FolderArgument = Annotated[Path, typer.Argument(help="Folder of records.")]
-PublishedArgument = Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of published results.")]
+
+
+@leaderboard.callback()
+def group() -> None:
+    """Make this a group of commands even while it has one."""
 
 
 @leaderboard.command("table")
 def table(
-    results: FolderArgument = Path("results"),
+    results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
     task: OneTaskOption = None,
     detectors: RowsOption = None,
     form: Annotated[str, typer.Option("--format", help="terminal, md, csv or json.")] = "terminal",
@@ -51,114 +51,3 @@ def table(
         typer.echo(render.as_markdown(rows, notes), nl=False)
     else:
         typer.echo(writers[form](rows), nl=form == "json")
-
-
-@leaderboard.command("merge")
-def merge(
-    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION.zip", help="What bench submit made.")],
-    into: Annotated[Path, typer.Option(help="Folder of published results.")] = Path("results"),
-    by: Annotated[str, typer.Option(help="Who recomputes the metrics; stands in attestations.json.")] = "maintainers",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-) -> None:
-    """Check a submission, recompute its metrics, and refuse it with all reasons or add it; print what ranks change."""
-    from datetime import date
-
-    from bench.report.merging import merge_submission
-
-    merged = merge_submission(submission, _folder(into), by, date.today(), dry_run)
-    _show(merged)
-    verb = "would be added" if dry_run else "added"
-    typer.echo(f"{len(merged.added)} record(s) {verb} to {into}", err=True)
-
-
-def _show(merged: Merged) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from bench.report.table import plain_table, print_wide
-
-    console = Console()
-    for record in merged.added:
-        name = f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}"
-        notes: list[str] = [] if record.status == "ok" else [record.status]
-        if record.detector.variant != "default":
-            notes.append("a variant, which tables show when it is asked for")
-        typer.echo(f"{name}: {record.cell}" + (f" ({'; '.join(notes)})" if notes else ""))
-    for task, changes in merged.changes:
-        shown = plain_table("detector", "rank before", "after", "AUROC [95 % interval]")
-        for change in changes:
-            shown.add_row(*map(Text, (change.name, change.before or "new", change.after, change.auroc)))
-        console.print(Text(f"\n{task}", style="bold"))
-        print_wide(shown, console)
-
-
-@leaderboard.command("attest")
-def attest(
-    results: PublishedArgument,
-    cells: Annotated[list[str], typer.Argument(metavar="CELL…", help="Ids of published cells, or how they begin.")],
-    badge: Annotated[Literal["rerun", "reproduced"], typer.Option(help="What the second run shows.")],
-    by: Annotated[str, typer.Option(help="Who ran it again.")],
-    rerun: Annotated[Path, typer.Option(help="Results folder of the second run.")],
-) -> None:
-    """Note that cells were run again with the same scores, or reproduced within their interval; it is checked."""
-    from datetime import date
-
-    from bench.report.published import write_leaderboard
-    from bench.results import attestations
-    from bench.results.checksums import refuse_edited
-    from bench.results.publish import find_cells
-    from bench.results.record import read_record
-    from bench.results.rerun import rerun_problems
-    from bench.results.store import RECORD, Store
-    from bench.whole import changing_whole
-
-    refuse_edited(_folder(results))
-    found = [(folder, read_record(folder / RECORD)) for folder in find_cells(cells, Store(results))]
-    for folder, record in found:
-        if folder.resolve() != Store(results).folder_of(record).resolve():
-            raise UsageError(f"{folder} is no cell of {results}: name the id of a published cell")
-    problems = [problem for one in found for problem in rerun_problems(one, _folder(rerun), badge)]
-    if problems:
-        raise RecordError(f"'{badge}' does not hold:\n  " + "\n  ".join(problems))
-    with changing_whole(results) as copy:
-        new = attestations.attest((record.cell for _, record in found), badge, by, date.today())
-        attestations.add_attestations(copy, new)
-        write_leaderboard(copy)
-    typer.echo(f"{len(found)} record(s) of {results}: {badge}, by {by}")
-
-
-@leaderboard.command("check")
-def check(results: PublishedArgument = Path("results")) -> None:
-    """Derive the committed leaderboard again and name every file that differs from the records; exit 1 if one does."""
-    from bench.report.published import check_leaderboard
-
-    problems = check_leaderboard(_folder(results))
-    for problem in problems:
-        typer.echo(problem)
-    if problems:
-        typer.echo(f"{results}: the leaderboard is not what the records give", err=True)
-        raise typer.Exit(1)
-    typer.echo(f"{results}: checksums, tables and schemas are what the records give")
-
-
-@leaderboard.command("migrate")
-def migrate(results: PublishedArgument = Path("results")) -> None:
-    """Bring records of older schemas to that of this bench; all of them or none."""
-    from bench.report.published import write_leaderboard
-    from bench.results.checksums import NAME, refuse_edited
-    from bench.results.migrate import migrate as migrate_all
-    from bench.results.record import SCHEMA
-    from bench.whole import changing_whole
-
-    refuse_edited(_folder(results))
-    with changing_whole(results) as copy:
-        changed, count = migrate_all(copy)
-        if changed and (copy / NAME).exists():
-            write_leaderboard(copy)
-    typer.echo(f"{changed} of {count} record(s) of {results} brought to schema {SCHEMA}")
-
-
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise UsageError(f"{path} is not a folder")
-    return path
