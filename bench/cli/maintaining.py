@@ -1,4 +1,4 @@
-"""``bench leaderboard merge``, ``attest``, ``check`` and ``migrate``: what its maintainers do with published records."""
+"""``bench leaderboard merge``, ``attest``, ``check`` and ``migrate``: what maintainers do with published records."""
 
 from __future__ import annotations
 
