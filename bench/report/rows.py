@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
+from typing import Protocol, TypeVar
 
 from bench.errors import RecordError
 from bench.metrics import Interval, Sample, auroc_over_seeds, measure, over_seeds, values
@@ -194,7 +195,23 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def newest(rows: Sequence[Row], names: Sequence[str] | None = None) -> list[Row]:
+class Named(Protocol):
+    """What says whether one row replaces another."""
+
+    @property
+    def task(self) -> TaskPart: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def variant(self) -> str: ...  # noqa: D102
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+
+R = TypeVar("R", bound=Named)
+
+
+def newest(rows: Sequence[R], names: Sequence[str] | None = None) -> list[R]:
     """Keep the rows that a leaderboard shows: variant ``default``, newest version of each detector on each edition.
 
     Args:

@@ -1,0 +1,48 @@
+"""What installed plugins say of the names in records: licences, citations, summaries. No number comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.site.facts import DetectorEntry, TaskEntry
+
+if TYPE_CHECKING:
+    from bench.contracts import DetectorSpec
+    from bench.registry import Registry
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Entries by name. A name that no installed plugin offers has none, and pages say so."""
+
+    tasks: Mapping[str, TaskEntry] = field(default_factory=dict)
+    detectors: Mapping[str, DetectorEntry] = field(default_factory=dict)
+
+
+def catalogue_of(registry: Registry) -> Catalogue:
+    """Ask the plugins; no network is imported for it."""
+    tasks = {
+        name: TaskEntry(
+            modality=spec.modality, citation=spec.citation, licence=spec.licence, url=spec.url
+        )
+        for name, spec in ((name, offer.spec) for name, offer in registry.tasks.items())
+    }
+    return Catalogue(tasks, {name: _entry(offer.spec) for name, offer in registry.detectors.items()})
+
+
+def _entry(spec: DetectorSpec) -> DetectorEntry:
+    try:
+        fields = {name: field.description or "" for name, field in spec.config().model_fields.items()}
+    except Exception:  # a plugin's own code: the rest of what it says still stands
+        fields = {}
+    return DetectorEntry(
+        version=spec.version,
+        summary=spec.summary,
+        citation=spec.citation,
+        resources=str(spec.resources),
+        maps=bool(spec.maps),
+        fields=fields,
+        known_failures=dict(spec.known_failures),
+    )
