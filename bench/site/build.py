@@ -1,0 +1,94 @@
+"""Writes the site into a folder, and only what changed of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.errors import UsageError
+from bench.files import making_folder_atomically, storage_error, write_atomically
+from bench.site.catalogue import Catalogue
+from bench.site.facts import Site
+from bench.site.keeping import Kept
+from bench.site.model import build_model
+from bench.site.pages import render
+
+LISTING = "bench-site.json"
+"""Names every file of a site, so that those of an older build are removed and nobody else's are."""
+
+
+class Built(NamedTuple):
+    """What a build did: the model, and how many files there are and were written."""
+
+    site: Site
+    files: int
+    written: int
+
+
+def build_site(results: Path, out: Path, catalogue: Catalogue, kept: Kept) -> Built:
+    """Build the site of a folder of published results.
+
+    Args:
+        results: folder of records; nothing of it is changed.
+        out: folder of the site; it is made, or brought up to date.
+        catalogue: what plugins say of tasks and detectors.
+        kept: where computed facts are kept for the next build.
+
+    Raises:
+        UsageError: ``out`` is a folder with something else in it, or ``results`` is not a folder.
+        StorageError: it cannot be written.
+
+    """
+    if not results.is_dir():
+        raise UsageError(f"{results} is not a folder")
+    older = _older(out)
+    site = build_model(results, catalogue, kept)
+    files = dict(render(site))
+    files[".nojekyll"] = b""
+    files[LISTING] = (json.dumps(sorted(files), indent=0) + "\n").encode()
+    try:
+        written = _update(out, files, older) if older is not None else _create(out, files)
+    except OSError as error:
+        raise storage_error(out, error) from error
+    return Built(site, len(files), written)
+
+
+def _older(out: Path) -> list[str] | None:
+    """Files of the site that is there; None where there is nothing."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    try:
+        names = json.loads((out / LISTING).read_bytes())
+        return [str(name) for name in names]
+    except (OSError, ValueError, TypeError) as error:
+        raise UsageError(f"{out} is not a site that bench wrote: choose a new or empty folder") from error
+
+
+def _create(out: Path, files: dict[str, bytes]) -> int:
+    with making_folder_atomically(out) as folder:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    return len(files)
+
+
+def _update(out: Path, files: dict[str, bytes], older: Iterable[str]) -> int:
+    """Write what changed, data before the pages that show it; then remove what is no longer part of the site."""
+    changed = [name for name, content in files.items() if not _same(out / name, content)]
+    for name in changed:
+        write_atomically(out / name, files[name])
+    for name in set(older) - files.keys():
+        path = out / name
+        if path.resolve().is_relative_to(out.resolve()):  # a listing that somebody edited removes nothing elsewhere
+            path.unlink(missing_ok=True)
+    return len(changed)
+
+
+def _same(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

@@ -1,0 +1,85 @@
+"""How pages write numbers and names."""
+
+from __future__ import annotations
+
+import re
+
+LONGEST = 60
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+BADGES = {
+    "recomputed": "scores recomputed",
+    "rerun": "re-run",
+    "reproduced": "reproduced",
+}
+MEANINGS = {
+    "recomputed": "self-reported scores; every number recomputed here from them",
+    "rerun": "run again by the maintainers",
+    "reproduced": "run again by others, with a result inside the interval",
+}
+
+
+def short(text: str, longest: int = LONGEST) -> str:
+    """Text of a length that fits a page, without control characters."""
+    clean = CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+    return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """``0.856``, or a dash for what is not known."""
+    return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """``+0.012``, with a true minus sign."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def p_value(value: float) -> str:
+    """``<0.001`` or ``0.012``."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def seconds(value: float | None) -> str:
+    """``16.4 s`` or ``5.5 min``."""
+    if value is None:
+        return "–"
+    return f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min" if value < 6000 else f"{value / 3600:.1f} h"
+
+
+def rate(value: float | None) -> str:
+    """``1,805`` or ``122k``."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:.0f}k"
+
+
+def gigabytes(value: int | None) -> str:
+    """``1.16 GB``."""
+    return "–" if value is None else f"{value / 1e9:.2f} GB"
+
+
+def rank(found: tuple[int, int] | None) -> str:
+    """``1``, ``2–4``, or a dash."""
+    if found is None:
+        return "–"
+    return str(found[0]) if found[0] == found[1] else f"{found[0]}–{found[1]}"
+
+
+def words(name: str) -> str:
+    """``tune_f1_at_95_specificity`` as words."""
+    return short(name.replace("_", " "))
+
+
+FILTERS = {
+    "short": short,
+    "number": number,
+    "signed": signed,
+    "p": p_value,
+    "seconds": seconds,
+    "rate": rate,
+    "gigabytes": gigabytes,
+    "rank": rank,
+    "words": words,
+    "badge": lambda name: BADGES[name],
+    "meaning": lambda name: MEANINGS[name],
+}
