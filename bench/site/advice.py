@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.metrics.paired import ALPHA, FEW
 from bench.site.facts import Edition, Row
+from bench.site.wording import short
 
 LEAST_SECONDS = 0.01
 """Shorter fits are drawn here: a logarithmic axis has no zero."""
@@ -64,21 +66,19 @@ def never_beaten(editions: Sequence[Edition]) -> tuple[int, tuple[str, ...]]:
     return len(counted), tuple(name for name in first if all(name in names for names in leading))
 
 
-def front(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """Cost against AUROC: for each row whether nothing that costs as little is better."""
+def front(edition: Edition) -> list[dict[str, Any]]:
+    """Cost against AUROC: for each row whether nothing that costs as little is better, and whether it is named."""
+    leaders = {row.slug for row in advise(edition).leaders}
     timed = [
         (row, max(row.fit_seconds, LEAST_SECONDS), row.auroc.value)
-        for row in rows
+        for row in edition.rows
         if row.auroc and row.fit_seconds is not None and row.fit_seconds < float("inf")
     ]
-    return [
-        {
-            "name": row.name,
-            "seconds": seconds,
-            "auroc": auroc,
-            "front": not any(
-                cost <= seconds and value >= auroc and (cost, value) != (seconds, auroc) for _, cost, value in timed
-            ),
-        }
-        for row, seconds, auroc in timed
-    ]
+    told = []
+    for row, seconds, auroc in timed:
+        best = not any(
+            cost <= seconds and value >= auroc and (cost, value) != (seconds, auroc) for _, cost, value in timed
+        )
+        named = best or row.slug in leaders
+        told.append({"name": short(row.name), "seconds": seconds, "auroc": auroc, "front": best, "named": named})
+    return told

@@ -45,7 +45,7 @@ def build_site(results: Path, out: Path, catalogue: Catalogue, kept: Kept) -> Bu
         raise UsageError(f"{results} is not a folder")
     older = _older(out)
     site = build_model(results, catalogue, kept)
-    files = dict(render(site))
+    files = dict(render(site, kept))
     files[".nojekyll"] = b""
     files[LISTING] = (json.dumps(sorted(files), indent=0) + "\n").encode()
     try:

@@ -6,13 +6,33 @@ interpreted, never compiled: a page needs no ``unsafe-eval``.
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
+from bench.site.datafiles import script
+from bench.site.facts import Fact
+from bench.site.keeping import Kept
+from bench.site.looks import DASHES, TONES
 from bench.site.pictures import ACCENT, CONFIG, INK, MUTED, RULE
 
-TONES = tuple(f"var(--c{number})" for number in range(7))
-DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 VERDICTS = {"better": "var(--good)", "worse": "var(--bad)", "open": "var(--open)"}
+
+
+class Script(Fact):
+    """A script that is made once."""
+
+    text: str
+
+
+def vega_script(kept: Kept) -> bytes:
+    """Vega's own code, for all pages that draw."""
+    return kept.get(Script, ["vega", version("vl-convert-python")], lambda: Script(text=bundle())).text.encode()
+
+
+def chart_script(kept: Kept) -> bytes:
+    """The specifications of all charts."""
+    inputs = ["charts", version("vl-convert-python"), version("altair")]
+    return kept.get(Script, inputs, lambda: Script(text=script("specs", specs()).decode())).text.encode()
 
 
 def bundle() -> str:
@@ -32,6 +52,10 @@ def specs() -> dict[str, dict[str, Any]]:
     for name, chart in made.items():
         told = {**chart.to_dict(), "config": {**CONFIG, "aria": True}}
         compiled[name] = vegalite_to_vega(told)
+    for scale in compiled["roc"]["scales"]:  # Vega-Lite cannot say that a domain is a signal's alone
+        if scale["name"] in ("x", "y"):
+            scale["domain"] = [0, {"signal": "reach"} if scale["name"] == "x" else 1]
+            scale["nice"] = False
     return compiled
 
 
@@ -40,13 +64,9 @@ def _roc() -> Any:
     import altair as alt
 
     pick, shown = alt.param("pick", value=""), alt.param("shown", value=[])
-    reach, least = alt.param("reach", value=1), alt.param("least", value=0)
-    x = alt.X("x:Q", title="false-positive rate (1 − specificity)").scale(
-        domainMin=0, domainMax=alt.expr("reach"), nice=False
-    )
-    y = alt.Y("y:Q", title="true-positive rate (sensitivity)").scale(
-        domainMin=alt.expr("least"), domainMax=1, nice=False
-    )
+    reach = alt.param("reach", value=1)
+    x = alt.X("x:Q", title="false-positive rate (1 − specificity)").axis(tickCount=6)
+    y = alt.Y("y:Q", title="true-positive rate (sensitivity)").axis(tickCount=6)
     tone = alt.Color("tone:O", legend=None).scale(domain=list(range(len(TONES))), range=list(TONES))
     dash = alt.StrokeDash("dash:O", legend=None).scale(domain=list(range(len(DASHES))), range=list(DASHES))
     visible = "indexof(shown, datum.row) >= 0"
@@ -86,8 +106,8 @@ def _roc() -> Any:
     hit = curves.mark_line(interpolate="step-after", clip=True, strokeWidth=14, opacity=0).encode(
         x=x, y=y, detail="row:N"
     )
-    chart = (chance + band + lines + hit + points).add_params(pick, shown, reach, least)
-    return chart.properties(width="container", height=420)
+    chart = (chance + band + lines + hit + points).add_params(pick, shown, reach)
+    return chart.properties(width="container", height=500)
 
 
 def _bars() -> Any:
@@ -96,13 +116,13 @@ def _bars() -> Any:
 
     x = alt.X("x:Q", title="score: 0 is the median held-out normal, 1 the threshold that 95 % of them stay below").scale(
         domain=[-2, 6], nice=False
-    )
+    ).axis(tickCount=8, grid=False)
     base = alt.Chart(alt.NamedData("bars")).encode(
         x=x,
         y=alt.Y("share:Q", title="share of images").axis(format="%", tickCount=4),
         color=alt.Color("class:N", title=None, sort=None)
         .scale(range=[MUTED, *TONES])
-        .legend(orient="top", columns=4, symbolType="square"),
+        .legend(orient="top", columns=4, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3),
         tooltip=[
             alt.Tooltip("class:N"), alt.Tooltip("x:Q", title="from", format=".1f"),
             alt.Tooltip("share:Q", title="share", format=".1%"),
@@ -120,28 +140,31 @@ def _matrix() -> Any:
     """Which row is better than which column; ``verdict`` and numbers come with the data."""
     import altair as alt
 
-    x = alt.X("second:N", sort=None, title=None).axis(labelAngle=-45, orient="top", domain=False, ticks=False)
-    y = alt.Y("first:N", sort=None, title=None).axis(domain=False, ticks=False)
-    base = alt.Chart(alt.NamedData("pairs"), width=alt.Step(34), height=alt.Step(28))
-    cells = base.mark_rect(stroke="var(--paper)", strokeWidth=2, cornerRadius=3).encode(
+    x = alt.X("second:N", sort=alt.SortField("column"), title=None).axis(
+        labelAngle=-45, orient="top", domain=False, ticks=False
+    )
+    y = alt.Y("first:N", sort=alt.SortField("row"), title=None).axis(domain=False, ticks=False)
+    base = alt.Chart(alt.NamedData("pairs"), width=alt.Step(36), height=alt.Step(30)).encode(
         x=x, y=y,
-        color=alt.Color("verdict:N", title=None)
-        .scale(domain=list(VERDICTS), range=list(VERDICTS.values()))
-        .legend(orient="bottom", labelExpr="{better: 'row is better', worse: 'column is better', "
-                "open: 'not told apart'}[datum.label]"),
         tooltip=[
             alt.Tooltip("text:N", title="pair"), alt.Tooltip("difference:N", title="difference of AUROC"),
             alt.Tooltip("p:N", title="p after Holm"),
         ],
     )  # fmt: skip
-    return cells
+    words = "{better: 'row is better', worse: 'column is better', open: 'not told apart'}[datum.label]"
+    colour = alt.Color("verdict:N", title=None).scale(domain=list(VERDICTS), range=list(VERDICTS.values()))
+    cells = base.mark_rect(stroke="var(--paper)", strokeWidth=2, cornerRadius=3).encode(
+        color=colour.legend(orient="bottom", labelExpr=words)
+    )
+    ink = alt.condition("datum.verdict == 'open'", alt.value(INK), alt.value("var(--paper)"))
+    return cells + base.mark_text(fontSize=11).encode(text="brief:N", color=ink)
 
 
 def _scatter() -> Any:
     """Places of each image by two detectors."""
     import altair as alt
 
-    places = {"domain": [0, 1], "nice": False}
+    places, ticks = {"domain": [0, 1], "nice": False}, {"tickCount": 5}
     diagonal = alt.Chart(alt.InlineData(values=[{"a": 0, "b": 0}, {"a": 1, "b": 1}])).mark_line(
         stroke=RULE, strokeWidth=1.5
     ).encode(x="a:Q", y="b:Q")  # fmt: skip
@@ -149,18 +172,17 @@ def _scatter() -> Any:
         alt.Chart(alt.NamedData("images"))
         .mark_point(filled=True, size=34, opacity=0.7)
         .encode(
-            x=alt.X("a:Q", title="place by first").scale(**places),
-            y=alt.Y("b:Q", title="place by second").scale(**places),
+            x=alt.X("a:Q", title="first").scale(**places).axis(**ticks),
+            y=alt.Y("b:Q", title="second").scale(**places).axis(**ticks),
             color=alt.Color("category:N", title=None, sort=None).scale(range=[MUTED, *TONES]).legend(orient="top"),
-            shape=alt.Shape("kind:N", title=None).scale(domain=["healthy", "diseased"], range=["circle", "triangle"])
-            .legend(orient="top"),
+            shape=alt.Shape("kind:N", legend=None).scale(domain=["healthy", "diseased"], range=["circle", "triangle"]),
             tooltip=[
                 alt.Tooltip("id:N", title="image"), alt.Tooltip("category:N"),
                 alt.Tooltip("a:Q", title="first", format=".3f"), alt.Tooltip("b:Q", title="second", format=".3f"),
             ],
         )
     )  # fmt: skip
-    return (diagonal + dots).properties(width="container", height=420)
+    return (diagonal + dots).properties(width="container", height=520)
 
 
 def _history() -> Any:

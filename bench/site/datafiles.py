@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.site.charts import DASHES, TONES
 from bench.site.curves import BINS
 from bench.site.facts import Edition, Pair, Row, Site, plain
+from bench.site.looks import look
 from bench.site.wording import short
 
 
@@ -16,11 +16,6 @@ def script(key: str, value: Any) -> bytes:
     """Assign a value to ``BENCH[key]``; nothing in it can end a script element."""
     text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f"(window.BENCH=window.BENCH||{{}})[{json.dumps(key)}]={text};\n".encode()
-
-
-def look(place: int) -> tuple[int, int]:
-    """Colour and dash of the row at a place of its table: seven colours, then the next dash."""
-    return place % len(TONES), place // len(TONES) % len(DASHES)
 
 
 def task_data(edition: Edition) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from bench.metrics import IMAGE_METRICS
 from bench.site import datafiles, wording
-from bench.site.advice import advise, front, never_beaten
-from bench.site.charts import bundle, specs
+from bench.site.advice import advise, never_beaten
+from bench.site.charts import chart_script, vega_script
 from bench.site.facts import Edition, Site
-from bench.site.pictures import axis_of, chance_of, pareto, small_pictures
+from bench.site.keeping import Kept
+from bench.site.looks import look
+from bench.site.pictures import pictures_of
 
 ASSETS = ("style.css", "site.js", "draw.js", "task.js", "compare.js", "detector.js")
 POLICY = (
@@ -23,12 +24,12 @@ POLICY = (
 )
 
 
-def render(site: Site) -> Iterator[tuple[str, bytes]]:
+def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     """Yield every file of the site with its path, pages last."""
     for name in ASSETS:
         yield f"assets/{name}", asset(name)
-    yield "assets/vega.js", bundle().encode()
-    yield "assets/charts.js", datafiles.script("specs", specs())
+    yield "assets/vega.js", vega_script(kept)
+    yield "assets/charts.js", chart_script(kept)
     yield "data/index.js", datafiles.script("index", datafiles.compare_index(site))
     for edition in site.editions:
         yield f"data/tasks/{edition.slug}.js", datafiles.script("task", datafiles.task_data(edition))
@@ -36,13 +37,14 @@ def render(site: Site) -> Iterator[tuple[str, bytes]]:
         for row in edition.rows:
             key = f"{edition.slug}/{row.slug}"
             yield f"data/scores/{key}.js", datafiles.script(key, row.places)
-    yield from _pages(site)
+    yield from _pages(site, kept)
 
 
-def _pages(site: Site) -> Iterator[tuple[str, bytes]]:
+def _pages(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     slugs = {one.name: one.slug for one in site.detectors}
-    for edition in site.editions:
-        yield f"tasks/{edition.slug}.html", _task(edition, slugs)
+    shown = [shown_of(edition, kept) for edition in site.editions]
+    for one in shown:
+        yield f"tasks/{one['edition'].slug}.html", page("task", "../", slugs=slugs, **one)
     for detector in site.detectors:
         path = f"detectors/{detector.slug}"
         results = [(site.edition(name), row) for name, row in detector.results]
@@ -53,40 +55,21 @@ def _pages(site: Site) -> Iterator[tuple[str, bytes]]:
         yield f"{path}.html", page("detector", "../", detector=detector, results=results, changed=changed)
     yield "compare.html", page("compare", "")
     yield "problems.html", page("problems", "", problems=site.problems)
-    yield "index.html", _index(site, slugs)
-
-
-def _index(site: Site, slugs: dict[str, str]) -> bytes:
-    shown = [_shown(edition) for edition in site.editions]
     counted, unbeaten = never_beaten(site.editions)
-    return page(
-        "index",
-        "",
-        site=site,
-        shown=shown,
-        slugs=slugs,
-        counted=counted,
-        unbeaten=unbeaten,
-        modalities=sorted({one.entry.modality for one in site.editions if one.entry}),
-    )
+    modalities = sorted({one.entry.modality for one in site.editions if one.entry})
+    start = {"counted": counted, "unbeaten": unbeaten, "modalities": modalities}
+    yield "index.html", page("index", "", site=site, shown=shown, slugs=slugs, **start)
 
 
-def _shown(edition: Edition) -> dict[str, Any]:
-    costs = front(edition.rows)
+def shown_of(edition: Edition, kept: Kept) -> dict[str, Any]:
+    """What templates ask for to show an edition."""
     return {
         "edition": edition,
         "advice": advise(edition),
-        "small": {"rows": small_pictures(edition.rows), "axis": axis_of(edition.rows)},
-        "chance": chance_of(edition.rows),
-        "pareto": Markup(pareto(costs)) if len(costs) > 1 else "",
-        "front": [one["name"] for one in costs if one["front"]],
+        "pictures": pictures_of(edition, kept),
+        "names": {row.slug: row.name for row in edition.rows},
+        "categories": list(dict.fromkeys(part.name for row in edition.rows for part in row.parts)),
     }
-
-
-def _task(edition: Edition, slugs: dict[str, str]) -> bytes:
-    names = {row.slug: row.name for row in edition.rows}
-    categories = list(dict.fromkeys(part.name for row in edition.rows for part in row.parts))
-    return page("task", "../", **_shown(edition), slugs=slugs, names=names, categories=categories)
 
 
 def asset(name: str) -> bytes:
@@ -118,6 +101,6 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(wording.FILTERS)
-    made.globals.update(metrics=IMAGE_METRICS, look=datafiles.look)
+    made.globals.update(metrics=IMAGE_METRICS, look=look)
     return made
 

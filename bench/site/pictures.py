@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from importlib.metadata import version
+from typing import Any
 
-from bench.site.facts import Row
+from bench.site.advice import front
+from bench.site.facts import Edition, Fact, Row
+from bench.site.keeping import Kept
 
 Spec = dict[str, Any]
 SPARK = (64, 22)
@@ -34,12 +38,49 @@ CONFIG: Spec = {
 }
 
 
-class Marks(NamedTuple):
+class Marks(Fact):
     """Paths of one row's small pictures: its ROC curve, its interval, and the point in it."""
 
     spark: str
     interval: str
     point: str
+
+
+class Pictures(Fact):
+    """All pictures of one table.
+
+    Attributes:
+        rows: by slug.
+        axis: the range of AUROC that the strips share.
+        chance: the path of AUROC 0.5 in them.
+        pareto: cost against AUROC as SVG; empty where fewer than two rows have a cost.
+        front: names of the rows that nothing as cheap is better than.
+
+    """
+
+    rows: dict[str, Marks]
+    axis: tuple[float, float]
+    chance: str
+    pareto: str
+    front: tuple[str, ...]
+
+
+def pictures_of(edition: Edition, kept: Kept) -> Pictures:
+    """Draw the pictures of a table, unless the same ones are kept."""
+    costs = front(edition)
+    shown = [[row.slug, row.auroc and row.auroc.model_dump(), row.spark] for row in edition.rows]
+    inputs = [json.dumps([shown, costs]), version("vl-convert-python"), version("altair")]
+    return kept.get(Pictures, inputs, lambda: _draw(edition.rows, costs))
+
+
+def _draw(rows: Sequence[Row], costs: Sequence[Mapping[str, Any]]) -> Pictures:
+    return Pictures(
+        rows=small_pictures(rows),
+        axis=axis_of(rows),
+        chance=chance_of(rows),
+        pareto=pareto(costs) if len(costs) > 1 else "",
+        front=tuple(str(one["name"]) for one in costs if one["front"]),
+    )
 
 
 def svg(chart: Any) -> str:
@@ -63,7 +104,7 @@ def axis_of(rows: Sequence[Row]) -> tuple[float, float]:
     return min([int(min(ends, default=0.5) * 10) / 10, 0.4]), 1.0
 
 
-def small_pictures(rows: Sequence[Row]) -> Mapping[str, Marks]:
+def small_pictures(rows: Sequence[Row]) -> dict[str, Marks]:
     """Draw the small pictures of all rows of a table, by slug: one chart, taken apart into its paths."""
     drawn = [row for row in rows if row.auroc]
     if not drawn:
@@ -91,7 +132,7 @@ def small_pictures(rows: Sequence[Row]) -> Mapping[str, Marks]:
         _paths(_lines(ends, STRIP, (low, high)), len(drawn)),
         _paths(_lines(points, STRIP, (low, high)), len(drawn)),
     ]
-    return {row.slug: Marks(*own) for row, *own in zip(drawn, *paths, strict=True)}
+    return {row.slug: Marks(spark=a, interval=b, point=c) for row, a, b, c in zip(drawn, *paths, strict=True)}
 
 
 def chance_of(rows: Sequence[Row]) -> str:
@@ -126,7 +167,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
     """Cost against AUROC of one table.
 
     Args:
-        points: each {name, seconds, auroc, front}; ``front``: nothing cheaper is as good.
+        points: each {name, seconds, auroc, front, named}; ``front``: nothing cheaper is as good.
 
     """
     import altair as alt
@@ -146,5 +187,5 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
         + base.mark_circle(size=46, opacity=1).encode(
             color=alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
         )
-        + front.mark_text(align="left", dx=7, dy=-7, fontSize=11, color=INK, limit=110).encode(text="name:N")
+        + base.transform_filter("datum.named").mark_text(align="left", dx=7, dy=-7, fontSize=11, color=INK, limit=110).encode(text="name:N")
     )

@@ -65,6 +65,13 @@ def rank(found: tuple[int, int] | None) -> str:
     return str(found[0]) if found[0] == found[1] else f"{found[0]}–{found[1]}"
 
 
+def seeds(found: tuple[int, ...]) -> str:
+    """``0–4``, or ``0, 2``."""
+    if len(found) > 2 and list(found) == list(range(found[0], found[-1] + 1)):
+        return f"{found[0]}–{found[-1]}"
+    return short(", ".join(map(str, found)))
+
+
 def words(name: str) -> str:
     """``tune_f1_at_95_specificity`` as words."""
     return short(name.replace("_", " "))
@@ -79,6 +86,7 @@ FILTERS = {
     "rate": rate,
     "gigabytes": gigabytes,
     "rank": rank,
+    "seeds": seeds,
     "words": words,
     "badge": lambda name: BADGES[name],
     "meaning": lambda name: MEANINGS[name],

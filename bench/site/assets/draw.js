@@ -2,8 +2,11 @@
 (() => {
   "use strict";
 
-  window.draw = async (id, chart, data) => {
+  /* titles: new words for the titles of axes; signals: where they start. */
+  window.draw = async (id, chart, data, { titles = {}, signals = {} } = {}) => {
     const spec = structuredClone(window.BENCH.specs[chart]);
+    for (const axis of spec.axes ?? []) axis.title = titles[axis.title] ?? axis.title;
+    for (const signal of spec.signals ?? []) if (signal.name in signals) signal.value = signals[signal.name];
     for (const source of spec.data) if (data[source.name]) source.values = data[source.name];
     const options = {
       mode: "vega", ast: true, actions: false, renderer: "svg", defaultStyle: false,

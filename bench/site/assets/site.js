@@ -36,11 +36,11 @@
   const values = () => Object.fromEntries([...new FormData(form)].filter((pair) => pair[1] !== ""));
 
   function fits(row, wanted) {
-    const verified = row.dataset.b !== "recomputed";
+    const verified = row.dataset.b !== "recomputed", cost = row.cells[7].dataset.v;
     return (!wanted.q || row.cells[1].textContent.toLowerCase().includes(wanted.q.toLowerCase()))
       && (!wanted.weights || row.dataset.p === wanted.weights)
       && (!wanted.verified || verified === (wanted.verified === "yes"))
-      && (!wanted.cost || (row.dataset.s !== "" && Number(row.dataset.s) <= Number(wanted.cost)));
+      && (!wanted.cost || (cost !== undefined && Number(cost) <= Number(wanted.cost)));
   }
 
   function apply() {

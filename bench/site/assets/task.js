@@ -20,7 +20,7 @@
     curves: rows.flatMap((row) => row.fpr.map((x, at) => ({ ...label(row), x, y: row.tpr[at] }))),
     bands: rows.flatMap((row) => row.low.map((low, at) => ({ ...label(row), x: at / 100, low, high: row.high[at] }))),
     points: rows.flatMap((row) => row.points.map(([promise, x, y]) => ({ ...label(row), promise: `${promise} %`, x, y }))),
-  });
+  }, { signals: { shown: shown() } });
 
   function bring(slug, fpr) {
     const row = rows.find((one) => one.row === slug);
@@ -51,7 +51,6 @@
       roc.signal("reach", Number(button.dataset.reach)).runAsync();
     });
   }
-  await roc.signal("shown", shown()).runAsync();
 
   const spread = document.getElementById("spread");
   const bars = (slug) => rows.find((one) => one.row === slug).bars.flatMap(([name, shares]) =>
@@ -63,15 +62,14 @@
   if (!document.getElementById("matrix-chart")) return;
   const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
   const cell = (first, second, value, low, high, p) => ({
-    first: pairs.rows[first][1], second: pairs.rows[second][1],
+    first: pairs.rows[first][1], second: pairs.rows[second][1], row: first, column: second,
     verdict: p >= 0.05 || value === 0 ? "open" : value > 0 ? "better" : "worse",
     text: `${pairs.rows[first][1]} − ${pairs.rows[second][1]}`,
+    brief: signed(value).replace("0.", ".").slice(0, 4),
     difference: `${signed(value)} [${signed(low)}, ${signed(high)}]`, p: p < 0.001 ? "<0.001" : p.toFixed(3),
   });
   await window.draw("matrix-chart", "matrix", {
     pairs: pairs.pairs.flatMap(([a, b, value, low, high, p]) =>
-      [cell(a, b, value, low, high, p), cell(b, a, -value, -high, -low, p)])
-      .sort((x, y) => place(x.first) - place(y.first) || place(x.second) - place(y.second)),
+      [cell(a, b, value, low, high, p), cell(b, a, -value, -high, -low, p)]),
   });
-  function place(name) { return pairs.rows.findIndex((row) => row[1] === name); }
 })();
