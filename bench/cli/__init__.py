@@ -18,6 +18,7 @@ from bench.cli.maintaining import check as check_leaderboard
 from bench.cli.new import new
 from bench.cli.predict import predict
 from bench.cli.publish import publish
+from bench.cli.report import report
 from bench.cli.run import run
 from bench.cli.score import score
 from bench.cli.show import show
@@ -42,6 +43,7 @@ app.command("doctor")(doctor)
 app.command("publish")(publish)
 app.command("submit")(submit)
 app.command("score")(score)
+app.command("report")(report)
 app.command("compare")(compare)
 app.command("verify")(verify)
 app.add_typer(data, name="data")

@@ -135,7 +135,7 @@ def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType
         heading = describe_task(task, newer.get((task.name, task.version)))
         lines = [f"**{heading}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
         found = standings(own)
-        lines += ["| " + " | ".join(_escape(cell) for cell in _cells(row, found)) + " |" for row in own]
+        lines += ["| " + " | ".join(_escape(cell) for cell in cells_of(row, found)) + " |" for row in own]
         below = filter(None, [pretrained_note(own), standing_note(found), notes.get(task.manifest_sha256, "")])
         parts.append("\n".join([*lines, *(line for note in below for line in ("", _escape(note)))]))
     return "\n\n".join(parts) + "\n"
@@ -181,7 +181,7 @@ def _rich_table(rows: Sequence[Row], found: Standings | None) -> Table:
     for number, heading in enumerate(NARROW_HEADINGS):
         table.add_column(Text(heading), justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in _cells(row, found)))
+        table.add_row(*(Text(cell, style="" if row.status == "ok" else "red") for cell in cells_of(row, found)))
     return table
 
 
@@ -199,7 +199,7 @@ def pretrained_note(rows: Sequence[Row]) -> str:
     return "; ".join(f"* {row.name} uses pretrained {', '.join(row.pretrained)}" for row in rows if row.pretrained)
 
 
-def _cells(row: Row, found: Standings | None) -> list[str]:
+def cells_of(row: Row, found: Standings | None) -> list[str]:
     name = row.name + ("*" if row.pretrained else "")
     if row.auroc is None:
         return [name, "–", row.status, "–", "–", "–", "–", "–", _seeds(row)]

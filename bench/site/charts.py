@@ -114,7 +114,7 @@ def _bars() -> Any:
     """How one detector's scores are spread."""
     import altair as alt
 
-    x = alt.X("x:Q", title="score: 0 is the median held-out normal, 1 the threshold that 95 % of them stay below").scale(
+    x = alt.X("x:Q", title="score, in units of the 95 % threshold").scale(
         domain=[-2, 6], nice=False
     ).axis(tickCount=8, grid=False)
     base = alt.Chart(alt.NamedData("bars")).encode(
@@ -122,7 +122,7 @@ def _bars() -> Any:
         y=alt.Y("share:Q", title="share of images").axis(format="%", tickCount=4),
         color=alt.Color("class:N", title=None, sort=None)
         .scale(range=[MUTED, *TONES])
-        .legend(orient="top", columns=4, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3),
+        .legend(orient="top", columns=3, symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3),
         tooltip=[
             alt.Tooltip("class:N"), alt.Tooltip("x:Q", title="from", format=".1f"),
             alt.Tooltip("share:Q", title="share", format=".1%"),
@@ -154,7 +154,7 @@ def _matrix() -> Any:
     words = "{better: 'row is better', worse: 'column is better', open: 'not told apart'}[datum.label]"
     colour = alt.Color("verdict:N", title=None).scale(domain=list(VERDICTS), range=list(VERDICTS.values()))
     cells = base.mark_rect(stroke="var(--paper)", strokeWidth=2, cornerRadius=3).encode(
-        color=colour.legend(orient="bottom", labelExpr=words)
+        color=colour.legend(orient="bottom", direction="vertical", labelExpr=words)
     )
     ink = alt.condition("datum.verdict == 'open'", alt.value(INK), alt.value("var(--paper)"))
     return cells + base.mark_text(fontSize=11).encode(text="brief:N", color=ink)

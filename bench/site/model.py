@@ -94,7 +94,7 @@ def build_model(results: Path, catalogue: Catalogue, kept: Kept) -> Site:
     return model_of(cell_folders(results), results, catalogue, kept)
 
 
-def model_of(folders: Sequence[Path], root: Path, catalogue: Catalogue, kept: Kept, private: bool = False) -> Site:
+def model_of(folders: Sequence[Path], root: Path, catalogue: Catalogue, kept: Kept, own: bool = False) -> Site:
     """Make the model of some cells.
 
     Args:
@@ -102,17 +102,17 @@ def model_of(folders: Sequence[Path], root: Path, catalogue: Catalogue, kept: Ke
         root: folder of results that they lie in.
         catalogue: what plugins say of the names.
         kept: where facts are kept.
-        private: with private tasks, for the eyes of who has their records.
+        own: with private tasks and smoke tests, and every variant ranked, for the eyes of who ran them.
 
     """
-    cells, unread, problems = read_cells(folders, root, private)
+    cells, unread, problems = read_cells(folders, root, own)
     said, wrong = read_attestations(root)
     problems += wrong
     groups: dict[tuple[str, ...], list[Found]] = {}
     for cell in cells:
         task = cell.record.task
         groups.setdefault((task.name, task.version, task.manifest_sha256), []).append(cell)
-    reader = _Reader(root, catalogue, kept, said, unread, problems)
+    reader = _Reader(root, catalogue, kept, said, unread, problems, own)
     editions = _superseded(sorted((reader.edition(own) for own in groups.values()), key=_order))
     return Site(
         editions=tuple(editions),
@@ -132,6 +132,7 @@ class _Reader:
     said: Mapping[str, Attestation]
     unread: Sequence[Unread]
     problems: list[Problem]
+    own: bool
 
     def edition(self, cells: Sequence[Found]) -> Edition:
         task, folder = cells[0].record.task, cells[0].folder.parents[1].name
@@ -139,7 +140,8 @@ class _Reader:
         shown = self._shown(groups, folder)
         rows = sorted(shown.values(), key=lambda row: (-(row.auroc.value if row.auroc else -1.0), row.name))
         by_slug = {group.slug: group for group in groups if group.slug in shown}
-        newest = {group.slug for group in report.newest(list(by_slug.values()))}
+        chosen = list(by_slug.values())
+        newest = {group.slug for group in (chosen if self.own else report.newest(chosen))}
         ranked = [row for row in rows if row.slug in newest and row.auroc]
         audit, wrong = read_audit(self.root, folder, task)
         self.problems.extend(wrong)

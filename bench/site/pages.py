@@ -41,10 +41,10 @@ def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
 
 
 def _pages(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
-    slugs = {one.name: one.slug for one in site.detectors}
+    links = {one.name: f"detectors/{one.slug}.html" for one in site.detectors}
     shown = [shown_of(edition, kept) for edition in site.editions]
     for one in shown:
-        yield f"tasks/{one['edition'].slug}.html", page("task", "../", slugs=slugs, **one)
+        yield f"tasks/{one['edition'].slug}.html", page("task", "../", links=links, **one)
     for detector in site.detectors:
         path = f"detectors/{detector.slug}"
         results = [(site.edition(name), row) for name, row in detector.results]
@@ -58,7 +58,7 @@ def _pages(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     counted, unbeaten = never_beaten(site.editions)
     modalities = sorted({one.entry.modality for one in site.editions if one.entry})
     start = {"counted": counted, "unbeaten": unbeaten, "modalities": modalities}
-    yield "index.html", page("index", "", site=site, shown=shown, slugs=slugs, **start)
+    yield "index.html", page("index", "", site=site, shown=shown, links=links, **start)
 
 
 def shown_of(edition: Edition, kept: Kept) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def page(template: str, root: str, **values: Any) -> bytes:
         values: what the template asks for; a name that is not given is an error.
 
     """
-    text = environment().get_template(f"{template}.html.j2").render(root=root, policy=POLICY, **values)
+    text = environment().get_template(f"{template}.html.j2").render({"root": root, "policy": POLICY, **values})
     return text.encode("utf-8", "replace")
 
 

@@ -84,12 +84,18 @@ def _draw(rows: Sequence[Row], costs: Sequence[Mapping[str, Any]]) -> Pictures:
 
 
 def svg(chart: Any) -> str:
-    """Draw an Altair chart, without what only a chart that is alone needs, and rounded to what a screen shows."""
+    """Draw an Altair chart in the looks of the site."""
     from vl_convert import vegalite_to_svg
 
-    drawn: str = vegalite_to_svg({**chart.to_dict(), "config": CONFIG})
+    return slim(vegalite_to_svg({**chart.to_dict(), "config": CONFIG}))
+
+
+def slim(drawn: str) -> str:
+    """Take from an SVG what only a file of its own needs, and digits that no screen shows."""
     drawn = re.sub(r' (?:role|aria-[a-z]+|pointer-events|class|xmlns(?::xlink)?|version)="[^"]*"', "", drawn)
     drawn = re.sub(r'<path d="[^"]*"(?: display="none")?/>', "", drawn)  # backgrounds and foregrounds of groups
+    drawn = re.sub(r'<text [^>]*/>', "", drawn)
+    drawn = drawn.replace("<svg ", '<svg aria-hidden="true" ', 1)
     return re.sub(r'(?<= d=")[^"]*|(?<= transform=")[^"]*', _rounded, drawn)
 
 

@@ -50,14 +50,14 @@ class Attestation(TypedDict):
 
 
 def read_cells(
-    folders: Iterable[Path], root: Path, private: bool = False
+    folders: Iterable[Path], root: Path, own: bool = False
 ) -> tuple[list[Found], list[Unread], list[Problem]]:
     """Read records and check the files that they list, one by one.
 
     Args:
         folders: of cells, in order.
         root: folder of results, for the names of what is wrong.
-        private: with private tasks, for the eyes of who has their records.
+        own: with private tasks and smoke tests, for the eyes of who ran them.
 
     Returns:
         the cells that can be shown, those that cannot be read, and all that is wrong.
@@ -71,11 +71,11 @@ def read_cells(
             content = (folder / RECORD).read_bytes()
             record = read_record(folder / RECORD)
         except (OSError, RecordError) as error:
-            if private or not _is_private(folder / RECORD):
+            if own or not _is_private(folder / RECORD):
                 problems.append(problem(folder / RECORD, error, root))
                 unread.append(Unread(folder.parents[1].name, folder.parent.name))
             continue
-        if (record.task.private and not private) or record.detector.variant.partition("+")[0] == "smoke":
+        if not own and (record.task.private or record.detector.variant.partition("+")[0] == "smoke"):
             continue
         if found := list(_files(folder, record, root)):
             problems += found

@@ -84,7 +84,7 @@
         id, category: data.kinds[data.categories[one]], kind: data.labels[one] ? "diseased" : "healthy",
         a: first[one] / 10000, b: second[one] / 10000,
       })).sort((x, y) => (x.kind === y.kind ? 0 : x.kind === "healthy" ? -1 : 1)),
-    }, { titles: { first: `place by ${names[0]}`, second: `place by ${names[1]}` } });
+    }, { titles: { first: `place by ${names[0]}`, second: `place by ${names[1]}` }, square: true });
   }
 
   function choose(wanted) {

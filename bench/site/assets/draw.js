@@ -2,9 +2,10 @@
 (() => {
   "use strict";
 
-  /* titles: new words for the titles of axes; signals: where they start. */
-  window.draw = async (id, chart, data, { titles = {}, signals = {} } = {}) => {
+  /* titles: new words for the titles of axes; signals: where they start; square: as high as it is wide, if there is room. */
+  window.draw = async (id, chart, data, { titles = {}, signals = {}, square = false } = {}) => {
     const spec = structuredClone(window.BENCH.specs[chart]);
+    if (square) spec.height = Math.min(spec.height, Math.max(document.getElementById(id).clientWidth - 60, 240));
     for (const axis of spec.axes ?? []) axis.title = titles[axis.title] ?? axis.title;
     for (const signal of spec.signals ?? []) if (signal.name in signals) signal.value = signals[signal.name];
     for (const source of spec.data) if (data[source.name]) source.values = data[source.name];

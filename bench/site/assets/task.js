@@ -20,7 +20,7 @@
     curves: rows.flatMap((row) => row.fpr.map((x, at) => ({ ...label(row), x, y: row.tpr[at] }))),
     bands: rows.flatMap((row) => row.low.map((low, at) => ({ ...label(row), x: at / 100, low, high: row.high[at] }))),
     points: rows.flatMap((row) => row.points.map(([promise, x, y]) => ({ ...label(row), promise: `${promise} %`, x, y }))),
-  }, { signals: { shown: shown() } });
+  }, { signals: { shown: shown() }, square: true });
 
   function bring(slug, fpr) {
     const row = rows.find((one) => one.row === slug);
