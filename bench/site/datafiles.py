@@ -7,14 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.site.curves import BINS
-from bench.site.facts import Edition, Pair, Row, Site, plain
+from bench.site.facts import Edition, Pair, Row, Site
 from bench.site.looks import look
 from bench.site.wording import short
 
 
 def script(key: str, value: Any) -> bytes:
-    """Assign a value to ``BENCH[key]``; nothing in it can end a script element."""
-    text = json.dumps(plain(value), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    """Assign a value to ``BENCH[key]``; nothing in it can end a script element.
+
+    Raises:
+        ValueError: a number that is not finite, which JSON has no word for.
+
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return f"(window.BENCH=window.BENCH||{{}})[{json.dumps(key)}]={text};\n".encode()
 
 

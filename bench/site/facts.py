@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -303,14 +302,3 @@ class Site(Fact):
     def edition(self, name: str) -> Edition:
         """Return an edition by its slug."""
         return next(one for one in self.editions if one.slug == name)
-
-
-def plain(value: Any) -> Any:
-    """JSON that every browser reads: numbers that are not finite become null."""
-    if isinstance(value, float):
-        return value if abs(value) < float("inf") else None
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [plain(one) for one in value]
-    return value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -11,8 +13,6 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from bench.errors import StorageError
-from bench.files import write_atomically
 from bench.site.facts import Fact
 
 F = TypeVar("F", bound=Fact)
@@ -42,10 +42,11 @@ class Kept:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):  # not there, or damaged: it is only a copy
             fact = compute()
-        try:
-            write_atomically(path, fact.model_dump_json().encode())
-        except StorageError:
-            pass  # the site does not depend on it
+        with suppress(OSError):  # the site does not depend on it
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = path.with_name(f"{path.name}.{os.getpid()}")
+            new.write_text(fact.model_dump_json())  # not flushed to disk: one that is damaged is made again
+            new.replace(path)
         return fact
 
 
@@ -53,5 +54,5 @@ class Kept:
 def source_digest() -> str:
     """Hash of the source that facts depend on: an edit computes them anew."""
     root = Path(__file__).parents[1]
-    paths = sorted(path for name in SOURCES for path in (root / name).rglob("*.py"))
+    paths = sorted(path for name in SOURCES for kind in ("*.py", "*.j2") for path in (root / name).rglob(kind))
     return sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

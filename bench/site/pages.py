@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -13,7 +14,7 @@ from bench.metrics import IMAGE_METRICS
 from bench.site import datafiles, wording
 from bench.site.advice import advise, never_beaten
 from bench.site.charts import chart_script, vega_script
-from bench.site.facts import Edition, Site
+from bench.site.facts import DetectorFacts, Edition, Fact, Row, Site
 from bench.site.keeping import Kept
 from bench.site.looks import look
 from bench.site.pictures import pictures_of
@@ -24,6 +25,16 @@ POLICY = (
 )
 
 
+class Files(Fact):
+    """Rendered files by path."""
+
+    texts: dict[str, str]
+
+    def encoded(self) -> Iterator[tuple[str, bytes]]:
+        """As they are written."""
+        yield from ((name, text.encode()) for name, text in self.texts.items())
+
+
 def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     """Yield every file of the site with its path, pages last."""
     for name in ASSETS:
@@ -31,34 +42,44 @@ def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     yield "assets/vega.js", vega_script(kept)
     yield "assets/charts.js", chart_script(kept)
     yield "data/index.js", datafiles.script("index", datafiles.compare_index(site))
-    for edition in site.editions:
-        yield f"data/tasks/{edition.slug}.js", datafiles.script("task", datafiles.task_data(edition))
-        yield f"data/pairs/{edition.slug}.js", datafiles.script(edition.slug, datafiles.pair_data(edition))
-        for row in edition.rows:
-            key = f"{edition.slug}/{row.slug}"
-            yield f"data/scores/{key}.js", datafiles.script(key, row.places)
-    yield from _pages(site, kept)
-
-
-def _pages(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     links = {one.name: f"detectors/{one.slug}.html" for one in site.detectors}
-    shown = [shown_of(edition, kept) for edition in site.editions]
-    for one in shown:
-        yield f"tasks/{one['edition'].slug}.html", page("task", "../", links=links, **one)
+    for edition in site.editions:
+        told = kept.get(Files, ["edition", edition.model_dump_json()], lambda: _edition(edition, links, kept))  # noqa: B023
+        yield from told.encoded()
     for detector in site.detectors:
-        path = f"detectors/{detector.slug}"
         results = [(site.edition(name), row) for name, row in detector.results]
-        history = datafiles.history_data(results)
-        changed = len({one["version"] for one in history}) > 1
-        if changed:
-            yield f"data/{path}.js", datafiles.script("history", history)
-        yield f"{path}.html", page("detector", "../", detector=detector, results=results, changed=changed)
+        ranks = [[one.title, row.slug, one.standing.ranks.get(row.slug), one.badge(row)] for one, row in results]
+        seeds = [cell.model_dump_json() for one, row in results for cell in one.cells[row.slug]]
+        inputs = ["detector", detector.model_dump_json(), json.dumps(ranks), *seeds]
+        yield from kept.get(Files, inputs, lambda: _detector(detector, results)).encoded()  # noqa: B023
     yield "compare.html", page("compare", "")
     yield "problems.html", page("problems", "", problems=site.problems)
     counted, unbeaten = never_beaten(site.editions)
     modalities = sorted({one.entry.modality for one in site.editions if one.entry})
     start = {"counted": counted, "unbeaten": unbeaten, "modalities": modalities}
+    shown = [shown_of(edition, kept) for edition in site.editions]
     yield "index.html", page("index", "", site=site, shown=shown, links=links, **start)
+
+
+def _edition(edition: Edition, links: dict[str, str], kept: Kept) -> Files:
+    made = {
+        f"data/tasks/{edition.slug}.js": datafiles.script("task", datafiles.task_data(edition)),
+        f"data/pairs/{edition.slug}.js": datafiles.script(edition.slug, datafiles.pair_data(edition)),
+    }
+    for row in edition.rows:
+        key = f"{edition.slug}/{row.slug}"
+        made[f"data/scores/{key}.js"] = datafiles.script(key, row.places)
+    made[f"tasks/{edition.slug}.html"] = page("task", "../", links=links, **shown_of(edition, kept))
+    return Files(texts={name: content.decode() for name, content in made.items()})
+
+
+def _detector(detector: DetectorFacts, results: list[tuple[Edition, Row]]) -> Files:
+    path = f"detectors/{detector.slug}"
+    history = datafiles.history_data(results)
+    changed = len({one["version"] for one in history}) > 1
+    made = {f"data/{path}.js": datafiles.script("history", history)} if changed else {}
+    made[f"{path}.html"] = page("detector", "../", detector=detector, results=results, changed=changed)
+    return Files(texts={name: content.decode() for name, content in made.items()})
 
 
 def shown_of(edition: Edition, kept: Kept) -> dict[str, Any]:

@@ -36,9 +36,9 @@
   const values = () => Object.fromEntries([...new FormData(form)].filter((pair) => pair[1] !== ""));
 
   function fits(row, wanted) {
-    const verified = row.dataset.b !== "recomputed", cost = row.cells[7].dataset.v;
+    const verified = row.dataset.b !== undefined, cost = row.cells[7].dataset.v;
     return (!wanted.q || row.cells[1].textContent.toLowerCase().includes(wanted.q.toLowerCase()))
-      && (!wanted.weights || row.dataset.p === wanted.weights)
+      && (!wanted.weights || (row.dataset.p !== undefined) === (wanted.weights === "1"))
       && (!wanted.verified || verified === (wanted.verified === "yes"))
       && (!wanted.cost || (cost !== undefined && Number(cost) <= Number(wanted.cost)));
   }
