@@ -17,10 +17,12 @@ import time
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
 
-from bench.data.manifest import Entry, Manifest, Role, manifest_sha256
+from bench.contracts import Role
+from bench.data.manifest import Entry, Manifest, manifest_sha256
 from bench.metrics import auroc_over_seeds
 from bench.results.record import CostPart, DetectorPart, EnvironmentPart, MetricPart, Record, TaskPart
 from bench.results.scores import sample_of, scores_table, split_scores, to_parquet
@@ -34,7 +36,7 @@ def manifest_of(task: str, images: int) -> Manifest:
     entries = []
     for number in range(images + images // 10 + 10):
         role: Role = "test" if number < images else "tune" if number < images + images // 10 else "fit"
-        label = int(role == "test" and number % 2)
+        label: Literal[0, 1] = 1 if role == "test" and number % 2 else 0
         kind = KINDS[number % 3] if label else "NORMAL"
         digest = sha256(f"{task} {number}".encode()).hexdigest()[:16]
         patient = f"{'sick' if label else 'well'} {number // 4}"

@@ -98,6 +98,8 @@ def _builder(results: Path, out: Path, no_plugin: list[str] | None) -> Callable[
 
 def _tell(built: Built, out: Path) -> None:
     count = len(built.site.problems)
-    typer.echo(f"{out / 'index.html'}: {built.site.records} records, {built.written} of {built.files} files written", err=True)
+    typer.echo(
+        f"{out / 'index.html'}: {built.site.records} records, {built.written} of {built.files} files written", err=True
+    )
     if count:
         typer.echo(f"warning: {count} problem(s) are not shown but named on problems.html: run bench verify", err=True)

@@ -28,7 +28,12 @@ def as_latex(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType({}
     for task, own in by_edition(rows):
         found = standings(own)
         weights = pretrained_note(own)
-        told = [describe_task(task) + ".", weights and weights + ".", standing_note(found), notes.get(task.manifest_sha256, "")]
+        told = [
+            describe_task(task) + ".",
+            weights and weights + ".",
+            standing_note(found),
+            notes.get(task.manifest_sha256, ""),
+        ]
         lines = [
             r"\begin{table}",
             r"\centering",

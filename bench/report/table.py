@@ -200,6 +200,7 @@ def pretrained_note(rows: Sequence[Row]) -> str:
 
 
 def cells_of(row: Row, found: Standings | None) -> list[str]:
+    """Texts of one line of a table, below :data:`HEADINGS`."""
     name = row.name + ("*" if row.pretrained else "")
     if row.auroc is None:
         return [name, "–", row.status, "–", "–", "–", "–", "–", _seeds(row)]

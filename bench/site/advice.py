@@ -59,7 +59,9 @@ def never_beaten(editions: Sequence[Edition]) -> tuple[int, tuple[str, ...]]:
 
     """
     counted = [
-        one for one in editions if one.standing.ranks and not (one.task.synthetic or one.task.protocol or one.superseded)
+        one
+        for one in editions
+        if one.standing.ranks and not (one.task.synthetic or one.task.protocol or one.superseded)
     ]
     leading = [[row.name for row in advise(one).leaders] for one in counted]
     first = leading[0] if leading else []

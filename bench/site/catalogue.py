@@ -24,9 +24,7 @@ class Catalogue:
 def catalogue_of(registry: Registry) -> Catalogue:
     """Ask the plugins; no network is imported for it."""
     tasks = {
-        name: TaskEntry(
-            modality=spec.modality, citation=spec.citation, licence=spec.licence, url=spec.url
-        )
+        name: TaskEntry(modality=spec.modality, citation=spec.citation, licence=spec.licence, url=spec.url)
         for name, spec in ((name, offer.spec) for name, offer in registry.tasks.items())
     }
     return Catalogue(tasks, {name: _entry(offer.spec) for name, offer in registry.detectors.items()})

@@ -114,9 +114,11 @@ def _bars() -> Any:
     """How one detector's scores are spread."""
     import altair as alt
 
-    x = alt.X("x:Q", title="score, in units of the 95 % threshold").scale(
-        domain=[-2, 6], nice=False
-    ).axis(tickCount=8, grid=False)
+    x = (
+        alt.X("x:Q", title="score, in units of the 95 % threshold")
+        .scale(domain=[-2, 6], nice=False)
+        .axis(tickCount=8, grid=False)
+    )
     base = alt.Chart(alt.NamedData("bars")).encode(
         x=x,
         y=alt.Y("share:Q", title="share of images").axis(format="%", tickCount=4),
@@ -128,9 +130,7 @@ def _bars() -> Any:
             alt.Tooltip("share:Q", title="share", format=".1%"),
         ],
     )  # fmt: skip
-    rule = (
-        alt.Chart(alt.InlineData(values=[{"x": 1}])).mark_rule(stroke=INK, strokeDash=[3, 3]).encode(x=alt.X("x:Q"))
-    )
+    rule = alt.Chart(alt.InlineData(values=[{"x": 1}])).mark_rule(stroke=INK, strokeDash=[3, 3]).encode(x=alt.X("x:Q"))
     area = base.mark_area(interpolate="step-after", opacity=0.12).encode(y=alt.Y("share:Q", stack=None))
     line = base.mark_line(interpolate="step-after", strokeWidth=1.8)
     return (area + line + rule).properties(width="container", height=240)
@@ -164,7 +164,7 @@ def _scatter() -> Any:
     """Places of each image by two detectors."""
     import altair as alt
 
-    places, ticks = {"domain": [0, 1], "nice": False}, {"tickCount": 5}
+    places = alt.Scale(domain=[0, 1], nice=False)
     diagonal = alt.Chart(alt.InlineData(values=[{"a": 0, "b": 0}, {"a": 1, "b": 1}])).mark_line(
         stroke=RULE, strokeWidth=1.5
     ).encode(x="a:Q", y="b:Q")  # fmt: skip
@@ -172,8 +172,8 @@ def _scatter() -> Any:
         alt.Chart(alt.NamedData("images"))
         .mark_point(filled=True, size=34, opacity=0.7)
         .encode(
-            x=alt.X("a:Q", title="first").scale(**places).axis(**ticks),
-            y=alt.Y("b:Q", title="second").scale(**places).axis(**ticks),
+            x=alt.X("a:Q", title="first").scale(places).axis(tickCount=5),
+            y=alt.Y("b:Q", title="second").scale(places).axis(tickCount=5),
             color=alt.Color("category:N", title=None, sort=None).scale(range=[MUTED, *TONES]).legend(orient="top"),
             shape=alt.Shape("kind:N", legend=None).scale(domain=["healthy", "diseased"], range=["circle", "triangle"]),
             tooltip=[

@@ -69,11 +69,11 @@ def measure_standing(rows: Mapping[str, report.Row]) -> Standing:
         RecordError: they scored different images.
 
     """
-    slugs = {row.name: slug for slug, row in reversed(rows.items())}  # as standings does: the first of a name
+    slugs = {row.name: slug for slug, row in reversed(list(rows.items()))}  # as standings does: the first of a name
     found = standings(list(rows.values()))
     if found is None:
         return Standing()
-    compared = [rows[slug] for slug in reversed(slugs.values())]
+    compared = [rows[slug] for slug in reversed(list(slugs.values()))]
     return Standing(
         ranks={slugs[name]: rank for name, rank in found.ranks.items()},
         top={slugs[name]: chance for name, chance in found.top.items()},

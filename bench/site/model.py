@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -83,7 +83,7 @@ class Group:
 
 def badge_of(cell: str, said: Mapping[str, Attestation]) -> Badge:
     """What stands behind a cell: a maintainer's word, or else scores as submitted, with every number computed here."""
-    return said[cell]["badge"] if cell in said else "recomputed"
+    return said[cell].badge if cell in said else "recomputed"
 
 
 def build_model(results: Path, catalogue: Catalogue, kept: Kept) -> Site:
@@ -167,12 +167,15 @@ class _Reader:
         try:
             listed = read_test_images(self.root, folder, groups[0].task)
         except RecordError as error:
-            self.problems.append(problem(groups[0].cells[0].folder, f"nothing of this edition is shown: {error}", self.root))
+            self.problems.append(
+                problem(groups[0].cells[0].folder, f"nothing of this edition is shown: {error}", self.root)
+            )
             return {}
         shown = {}
         for group in groups:
             try:
-                shown[group.slug] = self.kept.get(Row, [group.digest, group.task.manifest_sha256], lambda: _row(group, listed))  # noqa: B023
+                inputs = [group.digest, group.task.manifest_sha256]
+                shown[group.slug] = self.kept.get(Row, inputs, partial(_row, group, listed))
             except (RecordError, ValueError) as error:
                 self.problems.append(problem(group.cells[0].folder, error, self.root))
         return shown
@@ -192,8 +195,8 @@ class _Reader:
             seed=record.seed,
             auroc=Estimate(**auroc.model_dump()) if auroc else None,
             badge=badge_of(record.cell, self.said),
-            by=said.get("by", "") if said else "",
-            on=said.get("on", "") if said else "",
+            by=said.by if said else "",
+            on=said.on if said else "",
             fit_seconds=record.cost.fit_seconds,
             images_per_second=record.cost.images_per_second,
             peak_rss_bytes=record.cost.peak_rss_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -44,14 +44,14 @@ def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     yield "data/index.js", datafiles.script("index", datafiles.compare_index(site))
     links = {one.name: f"detectors/{one.slug}.html" for one in site.detectors}
     for edition in site.editions:
-        told = kept.get(Files, ["edition", edition.model_dump_json()], lambda: _edition(edition, links, kept))  # noqa: B023
+        told = kept.get(Files, ["edition", edition.model_dump_json()], partial(_edition, edition, links, kept))
         yield from told.encoded()
     for detector in site.detectors:
         results = [(site.edition(name), row) for name, row in detector.results]
         ranks = [[one.title, row.slug, one.standing.ranks.get(row.slug), one.badge(row)] for one, row in results]
         seeds = [cell.model_dump_json() for one, row in results for cell in one.cells[row.slug]]
         inputs = ["detector", detector.model_dump_json(), json.dumps(ranks), *seeds]
-        yield from kept.get(Files, inputs, lambda: _detector(detector, results)).encoded()  # noqa: B023
+        yield from kept.get(Files, inputs, partial(_detector, detector, results)).encoded()
     yield "compare.html", page("compare", "")
     yield "problems.html", page("problems", "", problems=site.problems)
     counted, unbeaten = never_beaten(site.editions)
@@ -124,4 +124,3 @@ def environment() -> Environment:
     made.filters.update(wording.FILTERS)
     made.globals.update(metrics=IMAGE_METRICS, look=look)
     return made
-

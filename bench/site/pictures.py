@@ -94,7 +94,7 @@ def slim(drawn: str) -> str:
     """Take from an SVG what only a file of its own needs, and digits that no screen shows."""
     drawn = re.sub(r' (?:role|aria-[a-z]+|pointer-events|class|xmlns(?::xlink)?|version)="[^"]*"', "", drawn)
     drawn = re.sub(r'<path d="[^"]*"(?: display="none")?/>', "", drawn)  # backgrounds and foregrounds of groups
-    drawn = re.sub(r'<text [^>]*/>', "", drawn)
+    drawn = re.sub(r"<text [^>]*/>", "", drawn)
     drawn = drawn.replace("<svg ", '<svg aria-hidden="true" ', 1)
     return re.sub(r'(?<= d=")[^"]*|(?<= transform=")[^"]*', _rounded, drawn)
 
@@ -193,5 +193,7 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
         + base.mark_circle(size=46, opacity=1).encode(
             color=alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
         )
-        + base.transform_filter("datum.named").mark_text(align="left", dx=7, dy=-7, fontSize=11, color=INK, limit=110).encode(text="name:N")
+        + base.transform_filter("datum.named")
+        .mark_text(align="left", dx=7, dy=-7, fontSize=11, color=INK, limit=110)
+        .encode(text="name:N")
     )

@@ -10,13 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
-from typing_extensions import NotRequired, TypedDict
 
 from bench.errors import RecordError
 from bench.results.record import Record, TaskPart, read_record
 from bench.results.scores import read_table
 from bench.results.store import RECORD
-from bench.site.facts import Audit, Badge, Estimate, Problem
+from bench.site.facts import Audit, Badge, Estimate, Fact, Problem
 
 ATTESTATIONS = "attestations.json"
 PRIVATE = re.compile(rb'"private"\s*:\s*true')
@@ -40,13 +39,13 @@ class Unread:
     detector: str
 
 
-class Attestation(TypedDict):
-    """What a maintainer says of a cell."""
+class Attestation(Fact):
+    """What a maintainer says of a cell, by whom and when."""
 
     cell: str
     badge: Badge
-    by: NotRequired[str]
-    on: NotRequired[str]
+    by: str = ""
+    on: str = ""
 
 
 def read_cells(
@@ -125,7 +124,7 @@ def read_attestations(root: Path) -> tuple[dict[str, Attestation], list[Problem]
         return {}, []
     except (OSError, ValidationError) as error:
         return {}, [problem(path, f"it cannot be read: {str(error).splitlines()[0]}", root)]
-    return {one["cell"]: one for one in said}, []
+    return {one.cell: one for one in said}, []
 
 
 def read_test_images(root: Path, folder: str, task: TaskPart) -> dict[str, int]:
