@@ -18,14 +18,28 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split("\n")[-2].split())
 
 
-@pytest.mark.parametrize("module", ["cli", "registry", "results.store", "report.rows", "metrics", "contracts"])
+@pytest.mark.parametrize(
+    "module", ["cli", "registry", "results.store", "report.rows", "metrics", "contracts", "site.build"]
+)
 def test_modules_that_must_not_import_torch(module: str) -> None:
     assert not loaded(f"import bench.{module}") & {"torch", "torchvision", "timm"}
 
 
 def test_help_loads_nothing_heavy() -> None:
     run = "sys.argv = ['bench', '--help']\nfrom bench.cli import main\nmain()"
-    heavy = {"torch", "timm", "pandas", "pyarrow", "scipy", "sklearn", "matplotlib", "numpy", "pydantic"}
+    heavy = {
+        "torch",
+        "timm",
+        "pandas",
+        "pyarrow",
+        "scipy",
+        "sklearn",
+        "matplotlib",
+        "numpy",
+        "pydantic",
+        "altair",
+        "jinja2",
+    }
     assert not loaded(run) & heavy
 
 

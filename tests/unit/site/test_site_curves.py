@@ -1,6 +1,5 @@
 """Numbers that pictures are made of, held against their plain definitions."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,0 +1,54 @@
+"""``bench leaderboard build``, ``serve`` and ``bench report``, as a user runs them."""
+
+import signal
+import urllib.request
+
+from bench.results.store import RECORD
+from tests.conftest import Bench
+from tests.unit.site.sites import small_store
+
+
+def test_build_writes_a_site_and_says_what_is_wrong(bench: Bench) -> None:
+    store = small_store(bench.folder / "results")
+    next(store.root.glob(f"runs/*/other/*/{RECORD}")).write_text("{")
+    done = bench("leaderboard", "build", "results/", "--out", "site/")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "1 problem(s) are not shown" in done.stderr
+    assert "toy" in (bench.folder / "site" / "index.html").read_text()
+    again = bench("leaderboard", "build", "results/", "--out", "site/")
+    assert "0 of" in again.stderr
+    assert bench("leaderboard", "build", "nowhere").returncode == 2
+    refused = bench("leaderboard", "build", "results", "--out", "results")
+    assert (refused.returncode, "choose a new or empty folder" in refused.stderr) == (2, True)
+
+
+def test_report_is_one_file(bench: Bench) -> None:
+    store = small_store(bench.results)
+    cell = next(store.root.glob("runs/*/toy/*")).name
+    done = bench("report", cell[:6], "--out", "toy.html")
+    assert (done.returncode, done.stdout) == (0, "toy.html\n")
+    page = (bench.folder / "toy.html").read_text()
+    assert cell in page
+    assert "third" not in page
+    assert bench("report", "nothing").returncode == 2
+
+
+def test_tables_for_papers(bench: Bench) -> None:
+    small_store(bench.folder / "results")
+    done = bench("leaderboard", "table", "--task", "chest-xray", "--format", "latex")
+    assert done.returncode == 0, done.stderr
+    assert r"\begin{tabular}" in done.stdout
+    wrong = bench("leaderboard", "table", "--format", "word")
+    assert (wrong.returncode, "unknown format 'word'" in wrong.stderr) == (2, True)
+
+
+def test_serve_shows_the_site_until_it_is_interrupted(bench: Bench) -> None:
+    small_store(bench.folder / "results")
+    process = bench.start("leaderboard", "serve", "--port", "0")
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[0]
+    with urllib.request.urlopen(address) as answer:
+        assert b"Which anomaly detector" in answer.read()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
