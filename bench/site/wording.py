@@ -7,7 +7,7 @@ import re
 LONGEST = 60
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 BADGES = {
-    "recomputed": "scores recomputed",
+    "recomputed": "recomputed",
     "rerun": "re-run",
     "reproduced": "reproduced",
 }
