@@ -46,6 +46,19 @@ def manifest_of(task: str, images: int) -> Manifest:
     return Manifest(task, "1", "patient", "drawn", digest, every)
 
 
+def task_of(manifest: Manifest) -> TaskPart:
+    """What a record says of its task."""
+    return TaskPart(
+        name=manifest.task,
+        version="1",
+        edition="drawn",
+        manifest_sha256=manifest.sha256,
+        grouping="patient",
+        synthetic=False,
+        counts=manifest.counts(),
+    )
+
+
 def add(store: Store, manifest: Manifest, detector: int, seed: int) -> None:
     """Write a record whose scores are drawn: the higher its number, the better a detector."""
     scored = [entry for entry in manifest.entries if entry.role in ("test", "tune")]
@@ -60,15 +73,7 @@ def add(store: Store, manifest: Manifest, detector: int, seed: int) -> None:
         status="ok",
         reason="",
         log_tail="",
-        task=TaskPart(
-            name=manifest.task,
-            version="1",
-            edition="drawn",
-            manifest_sha256=manifest.sha256,
-            grouping="patient",
-            synthetic=False,
-            counts=manifest.counts(),
-        ),
+        task=task_of(manifest),
         detector=DetectorPart(
             name=name,
             version="1",

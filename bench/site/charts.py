@@ -87,9 +87,21 @@ def _roc() -> Any:
         .mark_area(opacity=0.16, clip=True)
         .encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=tone)
     )
-    points = (
+    hit = curves.mark_line(interpolate="step-after", clip=True, strokeWidth=14, opacity=0).encode(
+        x=x, y=y, detail="row:N"
+    )
+    chart = (chance + band + lines + hit + _points(x, y, tone, near).transform_filter(visible)).add_params(
+        pick, shown, reach
+    )
+    return chart.properties(width="container", height=500)
+
+
+def _points(x: Any, y: Any, tone: Any, near: Any) -> Any:
+    """Operating points on the axes and in the colours of the curves."""
+    import altair as alt
+
+    return (
         alt.Chart(alt.NamedData("points"))
-        .transform_filter(visible)
         .mark_point(filled=True, size=80, opacity=1, clip=True, stroke="var(--paper)", strokeWidth=1)
         .encode(
             x=x, y=y, color=tone, opacity=near,
@@ -103,11 +115,6 @@ def _roc() -> Any:
             ],
         )
     )  # fmt: skip
-    hit = curves.mark_line(interpolate="step-after", clip=True, strokeWidth=14, opacity=0).encode(
-        x=x, y=y, detail="row:N"
-    )
-    chart = (chance + band + lines + hit + points).add_params(pick, shown, reach)
-    return chart.properties(width="container", height=500)
 
 
 def _bars() -> Any:
