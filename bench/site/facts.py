@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict
 
 from bench.metrics import Interval
+from bench.results.attestations import BADGES, Badge
 from bench.results.record import DetectorPart, EnvironmentPart, TaskPart
-
-Badge = Literal["recomputed", "rerun", "reproduced"]
-BADGES: tuple[Badge, ...] = ("recomputed", "rerun", "reproduced")  # from the least to the most
 
 
 class Fact(BaseModel):

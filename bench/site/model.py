@@ -11,20 +11,20 @@ from pathlib import Path
 
 from bench.errors import RecordError
 from bench.report import rows as report
+from bench.results.attestations import Attestation, Badge
 from bench.results.record import TaskPart
 from bench.site.catalogue import Catalogue
-from bench.site.facts import Badge, Cell, DetectorFacts, Edition, Estimate, Images, Problem, Row, Site, Standing
+from bench.site.facts import Cell, DetectorFacts, Edition, Estimate, Images, Problem, Row, Site, Standing
 from bench.site.keeping import Kept
 from bench.site.measuring import images_of, measure_row, measure_standing
 from bench.site.naming import slug
 from bench.site.reading import (
-    Attestation,
     Found,
     Unread,
     cell_folders,
     problem,
-    read_attestations,
     read_audit,
+    read_badges,
     read_cells,
     read_test_images,
 )
@@ -106,7 +106,7 @@ def model_of(folders: Sequence[Path], root: Path, catalogue: Catalogue, kept: Ke
 
     """
     cells, unread, problems = read_cells(folders, root, own)
-    said, wrong = read_attestations(root)
+    said, wrong = read_badges(root)
     problems += wrong
     groups: dict[tuple[str, ...], list[Found]] = {}
     for cell in cells:
@@ -196,7 +196,7 @@ class _Reader:
             auroc=Estimate(**auroc.model_dump()) if auroc else None,
             badge=badge_of(record.cell, self.said),
             by=said.by if said else "",
-            on=said.on if said else "",
+            on=said.on.isoformat() if said else "",
             fit_seconds=record.cost.fit_seconds,
             images_per_second=record.cost.images_per_second,
             peak_rss_bytes=record.cost.peak_rss_bytes,

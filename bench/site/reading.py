@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from bench.errors import RecordError
+from bench.results.attestations import BADGES, NAME, Attestation, read_attestations
 from bench.results.record import Record, TaskPart, read_record
 from bench.results.scores import read_table
 from bench.results.store import RECORD
-from bench.site.facts import Audit, Badge, Estimate, Fact, Problem
+from bench.site.facts import Audit, Estimate, Problem
 
-ATTESTATIONS = "attestations.json"
 PRIVATE = re.compile(rb'"private"\s*:\s*true')
 HASH = re.compile(r"[0-9a-f]{64}")
 
@@ -37,15 +35,6 @@ class Unread:
 
     task: str
     detector: str
-
-
-class Attestation(Fact):
-    """What a maintainer says of a cell, by whom and when."""
-
-    cell: str
-    badge: Badge
-    by: str = ""
-    on: str = ""
 
 
 def read_cells(
@@ -115,16 +104,13 @@ def _files(folder: Path, record: Record, root: Path) -> Iterator[Problem]:
             yield problem(folder / file.path, f"it cannot be read: {error}", root)
 
 
-def read_attestations(root: Path) -> tuple[dict[str, Attestation], list[Problem]]:
-    """What maintainers say of cells, by cell; empty where nothing is said."""
-    path = root / ATTESTATIONS
+def read_badges(root: Path) -> tuple[dict[str, Attestation], list[Problem]]:
+    """The most that maintainers say of each cell; empty where nothing is said."""
     try:
-        said = TypeAdapter(list[Attestation]).validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return {}, []
-    except (OSError, ValidationError) as error:
-        return {}, [problem(path, f"it cannot be read: {str(error).splitlines()[0]}", root)]
-    return {one.cell: one for one in said}, []
+        said = read_attestations(root)
+    except RecordError as error:
+        return {}, [problem(root / NAME, error, root)]
+    return {one.cell: one for one in sorted(said, key=lambda one: BADGES.index(one.badge))}, []
 
 
 def read_test_images(root: Path, folder: str, task: TaskPart) -> dict[str, int]:
