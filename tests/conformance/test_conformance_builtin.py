@@ -9,7 +9,7 @@ import pytest
 from bench.conformance import parametrize_with_checks
 from bench.conformance.results import BoundCheck
 
-SLOW = {"fanogan-memory"}
+SLOW = {"fanogan-memory", "salad-timm-memory"}
 
 
 DETECTORS = [
@@ -31,5 +31,5 @@ DETECTORS = [
 @parametrize_with_checks(DETECTORS)
 def test_contract(check: BoundCheck, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.id in SLOW and not os.environ.get("BENCH_SLOW_TESTS"):
-        pytest.skip("takes minutes; BENCH_SLOW_TESTS=1 runs it, and so does `bench check fanogan`")
+        pytest.skip("takes a minute or more; BENCH_SLOW_TESTS=1 runs it, and so does bench check")
     check()
