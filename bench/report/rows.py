@@ -14,8 +14,7 @@ from bench.errors import RecordError
 from bench.metrics import Interval, Sample, auroc_over_seeds, measure, over_seeds, values
 from bench.metrics.pixels import PIXEL_METRICS
 from bench.results.record import Record, TaskPart
-from bench.results.scores import Scores, read_scores, sample_of
-from bench.results.store import SCORES
+from bench.results.scores import Scores, sample_of, scores_of
 
 
 @dataclass(frozen=True)
@@ -104,22 +103,26 @@ def make_rows(found: Iterable[tuple[Path, Record]]) -> list[Row]:
     """
     groups: dict[tuple[str, ...], list[tuple[Path, Record]]] = {}
     for folder, record in found:
-        task, detector = record.task, record.detector
-        ending = (record.status, record.reason) if record.status != "ok" else ("ok", "")
-        key = (
-            task.name,
-            task.version,
-            task.manifest_sha256,
-            detector.name,
-            detector.version,
-            detector.variant,
-            *ending,
-            json.dumps(detector.config, sort_keys=True),
-        )
-        groups.setdefault(key, []).append((folder, record))
+        groups.setdefault(row_key(record), []).append((folder, record))
     rows = [_row(sorted(group, key=lambda item: item[1].seed)) for group in groups.values()]
     order = {name: number for number, name in enumerate(dict.fromkeys(row.task.name for row in rows))}
     return sorted(rows, key=lambda row: (order[row.task.name], -(row.auroc.value if row.auroc else -1.0), row.name))
+
+
+def row_key(record: Record) -> tuple[str, ...]:
+    """What tells the cells of one row from those of another: all but the seed."""
+    task, detector = record.task, record.detector
+    ending = (record.status, record.reason) if record.status != "ok" else ("ok", "")
+    return (
+        task.name,
+        task.version,
+        task.manifest_sha256,
+        detector.name,
+        detector.version,
+        detector.variant,
+        *ending,
+        json.dumps(detector.config, sort_keys=True),
+    )
 
 
 def by_edition(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
@@ -130,11 +133,11 @@ def by_edition(rows: Sequence[Row]) -> list[tuple[TaskPart, list[Row]]]:
     return [(own[0].task, own) for own in groups.values()]
 
 
-def superseded(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
-    """Tasks of which a newer version is among the rows: by name and version, the newest version."""
+def superseded(tasks: Iterable[TaskPart]) -> dict[tuple[str, str], str]:
+    """Tasks of which a newer version is among them: by name and version, the newest version."""
     versions: dict[str, set[str]] = {}
-    for row in rows:
-        versions.setdefault(row.task.name, set()).add(row.task.version)
+    for task in tasks:
+        versions.setdefault(task.name, set()).add(task.version)
     newest_of = {name: max(every, key=_version) for name, every in versions.items()}
     return {(name, one): newest_of[name] for name, every in versions.items() for one in every - {newest_of[name]}}
 
@@ -175,19 +178,6 @@ def _pixels(records: Sequence[Record]) -> dict[str, Interval]:
         for name in PIXEL_METRICS
         if all(name in record.metrics for record in records)
     }
-
-
-def scores_of(folder: Path, record: Record) -> Scores:
-    """Read the scores of a cell.
-
-    Raises:
-        RecordError: they are missing, damaged, or not those of the record.
-
-    """
-    listed = {file.path: file.sha256 for file in record.files}
-    if SCORES not in listed:
-        raise RecordError(f"{folder}: the record lists no {SCORES}")
-    return read_scores(folder / SCORES, listed[SCORES])
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -61,7 +61,7 @@ def as_json(rows: Sequence[Row]) -> str:
     """Return the rows as one JSON object; values of a failed row are null."""
     editions = by_edition(rows)
     found = {task.manifest_sha256: standings(own) for task, own in editions}
-    newer = superseded(rows)
+    newer = superseded(row.task for row in rows)
     tasks = [
         {
             "name": task.name,
@@ -130,7 +130,7 @@ def _flat(plain: dict[str, Any]) -> dict[str, Any]:
 
 def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return one Markdown table per task; ``notes`` are lines to stand below it, by hash of the manifest."""
-    parts, newer = [], superseded(rows)
+    parts, newer = [], superseded(row.task for row in rows)
     for task, own in by_edition(rows):
         heading = describe_task(task, newer.get((task.name, task.version)))
         lines = [f"**{heading}**", "", "| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
@@ -149,7 +149,7 @@ def _escape(cell: str) -> str:
 
 def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str] = MappingProxyType({})) -> None:
     """Print one table per task; ``notes`` as in :func:`as_markdown`."""
-    newer = superseded(rows)
+    newer = superseded(row.task for row in rows)
     for task, own in by_edition(rows):
         found = standings(own)
         table = _rich_table(own, found)
@@ -211,8 +211,8 @@ def cells_of(row: Row, found: Standings | None) -> list[str]:
         _value(row.values.get("average_precision")),
         _value(row.values.get(SENSITIVITY)),
         _value(row.values.get(FALSE_ALARMS)),
-        _seconds(row.fit_seconds),
-        _rate(row.images_per_second),
+        seconds_text(row.fit_seconds),
+        rate_text(row.images_per_second),
         _seeds(row),
     ]
 
@@ -226,13 +226,15 @@ def _value(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _seconds(seconds: float | None) -> str:
+def seconds_text(seconds: float | None) -> str:
+    """``16.4 s`` or ``5.5 min``."""
     if seconds is None:
         return "–"
     return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
-def _rate(rate: float | None) -> str:
+def rate_text(rate: float | None) -> str:
+    """``1,805`` or ``122k``."""
     if rate is None:
         return "–"
     return f"{rate:,.0f}" if rate < 10_000 else f"{rate / 1000:.0f}k"

@@ -113,5 +113,4 @@ def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _name(record: Record) -> str:
     detector = record.detector
-    variant = "" if detector.variant == "default" else f"@{detector.variant}"
-    return f"{record.task.name} {detector.name}{variant} {detector.version} seed {record.seed}"
+    return f"{record.task.name} {detector.row} {detector.version} seed {record.seed}"

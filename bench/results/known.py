@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.errors import RecordError
 from bench.results.record import Record, TaskPart
-from bench.results.scores import Scores, read_scores
-from bench.results.store import SCORES, Store
+from bench.results.scores import Scores, scores_of
+from bench.results.store import Store
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,5 @@ class Known:
         found = []
         for folder, record in self.records:
             if record.status == "ok" and record.task.manifest_sha256 in wanted:
-                listed = {file.path: file.sha256 for file in record.files}
-                found.append((record, read_scores(folder / SCORES, listed.get(SCORES, ""))))
+                found.append((record, scores_of(folder, record)))
         return found

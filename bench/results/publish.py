@@ -46,7 +46,7 @@ def check_publishable(folder: Path, metrics: Sequence[MetricSpec] = ()) -> Verif
     if found.problems or found.record is None:
         raise RecordError(f"{folder} does not verify:\n  " + "\n  ".join(found.problems))
     record = found.record
-    if record.detector.variant.partition("+")[0] == "smoke":
+    if record.detector.smoke:
         raise RecordError(f"{folder.name}: the preset 'smoke' is a check that things run, and is not published")
     if record.task.private:
         raise RecordError(f"{folder.name}: task '{record.task.name}' is private: its TOML file says publish = false")

@@ -54,6 +54,16 @@ class DetectorPart(_Part):
     stochastic: bool = True
     citation: str = ""
 
+    @property
+    def row(self) -> str:
+        """``salad``, or ``salad@no-ssim`` where the variant is not the default."""
+        return self.name if self.variant == "default" else f"{self.name}@{self.variant}"
+
+    @property
+    def smoke(self) -> bool:
+        """Whether it only shows that things run, which is never published."""
+        return self.variant.partition("+")[0] == "smoke"
+
 
 class MetricPart(_Part):
     """A metric with its 95 % interval and the method of it."""

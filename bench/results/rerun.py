@@ -12,8 +12,8 @@ from bench.metrics import auroc_over_seeds
 from bench.results.attestations import Badge
 from bench.results.duplicates import row_of
 from bench.results.record import Record
-from bench.results.scores import Scores, read_scores, sample_of
-from bench.results.store import SCORES, Store
+from bench.results.scores import Scores, sample_of, scores_of
+from bench.results.store import Store
 from bench.results.verify import Verifier
 
 AGREE = 1e-3
@@ -48,7 +48,7 @@ def rerun_problems(published: Cell, reruns: Path, badge: Badge) -> list[str]:
         elif other.status != "ok" or record.status != "ok":
             own = ("both must have finished",)
         if not own:
-            own = _compare(_scores(folder, record), _scores(there, other), badge)
+            own = _compare(scores_of(folder, record), scores_of(there, other), badge)
         problems += [f"{record.cell}, held against {there}: {problem}" for problem in own]
     return problems
 
@@ -72,7 +72,3 @@ def _compare(published: Scores, again: Scores, badge: Badge) -> Sequence[str]:
     if interval.low <= value <= interval.high:
         return []
     return [f"its AUROC {value:.4f} is not within {interval.low:.4f} to {interval.high:.4f}"]
-
-
-def _scores(folder: Path, record: Record) -> Scores:
-    return read_scores(folder / SCORES, {file.path: file.sha256 for file in record.files}.get(SCORES, ""))

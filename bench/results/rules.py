@@ -24,7 +24,7 @@ PLACEHOLDERS = ("", "none", "n/a", "na", "tbd", "todo", "-", "?")
 def record_problems(record: Record) -> list[str]:
     """Every reason why a record cannot be published, of those that can be told from it alone."""
     detector, found = record.detector, [*_names(record), *_texts("", record.model_dump(mode="json"))]
-    if detector.variant.partition("+")[0] == "smoke":
+    if detector.smoke:
         found.append("the preset 'smoke' is a check that things run, and is not published")
     if record.task.private:
         found.append(f"task '{record.task.name}' is private")

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from bench.data.manifest import Entry, Manifest
 from bench.errors import RecordError
 from bench.metrics.sample import Sample
+from bench.results.record import Record
+from bench.results.store import SCORES
 
 COLUMNS = ("image_id", "patient", "role", "category", "label", "score")
 GROUPS = ("sex", "age", "view", "device")
@@ -215,3 +217,16 @@ def to_parquet(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False, compression="zstd")
     return buffer.getvalue()
+
+
+def scores_of(folder: Path, record: Record) -> Scores:
+    """Read the scores of a cell.
+
+    Raises:
+        RecordError: they are missing, damaged, or not those of the record.
+
+    """
+    listed = {file.path: file.sha256 for file in record.files}
+    if SCORES not in listed:
+        raise RecordError(f"{folder}: the record lists no {SCORES}")
+    return read_scores(folder / SCORES, listed[SCORES])

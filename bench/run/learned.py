@@ -17,8 +17,8 @@ from bench.files import file_sha256
 from bench.registry import Offer, Registry
 from bench.results.publish import find_cells
 from bench.results.record import STATE, Record, StatePart, read_record
-from bench.results.scores import read_scores
-from bench.results.store import RECORD, SCORES, Store
+from bench.results.scores import scores_of
+from bench.results.store import RECORD, Store
 from bench.run.environment import package_versions
 from bench.run.source import provenance
 
@@ -55,8 +55,7 @@ class Learned:
     @property
     def name(self) -> str:
         """``salad@no-ssim``, or ``salad`` for the default."""
-        detector = self.record.detector
-        return detector.name if detector.variant == "default" else f"{detector.name}@{detector.variant}"
+        return self.record.detector.row
 
 
 def find_record(name: str, store: Store) -> Path:
@@ -106,10 +105,7 @@ def open_learned(folder: Path, registry: Registry) -> Learned:
         notes.append("the detector's source is not what it was in the run: scores may differ")
     if changed := _other_versions(record):
         notes.append(f"other versions than in the run ({changed}): scores may differ in their last digits")
-    scores = {file.path: file.sha256 for file in record.files}.get(SCORES)
-    if scores is None:
-        raise RecordError(f"{folder}: the record lists no {SCORES}")
-    tune = np.sort(read_scores(folder / SCORES, scores).tune)
+    tune = np.sort(scores_of(folder, record).tune)
     return Learned(record, kept, folder / STATE, offer, config, _task(record, kept, registry), tune, tuple(notes))
 
 

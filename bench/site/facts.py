@@ -144,8 +144,7 @@ class Row(Fact):
     @property
     def name(self) -> str:
         """``salad``, or ``salad@no-ssim`` where the variant is not the default."""
-        own = self.detector
-        return own.name if own.variant == "default" else f"{own.name}@{own.variant}"
+        return self.detector.row
 
     @property
     def pretrained(self) -> tuple[str, ...]:

@@ -54,8 +54,7 @@ class Group:
     @property
     def name(self) -> str:
         """As :class:`bench.report.rows.Row` has it."""
-        own = self.cells[0].record.detector
-        return own.name if own.variant == "default" else f"{own.name}@{own.variant}"
+        return self.cells[0].record.detector.row
 
     @property
     def slug(self) -> str:
@@ -207,13 +206,10 @@ class _Reader:
 
 
 def _group(cells: Iterable[Found]) -> list[Group]:
-    """Cells of one row, by what :func:`bench.report.rows.make_rows` tells rows apart by."""
+    """Cells of one row."""
     groups: dict[tuple[str, ...], list[Found]] = {}
     for cell in cells:
-        record, own = cell.record, cell.record.detector
-        ending = ("ok", "") if record.status == "ok" else (record.status, record.reason)
-        key = (own.name, own.version, own.variant, *ending, json.dumps(own.config, sort_keys=True))
-        groups.setdefault(key, []).append(cell)
+        groups.setdefault(report.row_key(cell.record), []).append(cell)
     return [Group(tuple(sorted(own, key=lambda cell: cell.record.seed))) for own in groups.values()]
 
 
@@ -237,12 +233,8 @@ def _number(version: str) -> tuple[int, ...]:
 
 def _superseded(editions: Sequence[Edition]) -> list[Edition]:
     """Mark the editions of which a newer version of the task has records."""
-    newest: dict[str, tuple[int, ...]] = {}
-    for one in editions:
-        newest[one.task.name] = min(newest.get(one.task.name, ()) or (0,), _number(one.task.version))
-    return [
-        one.model_copy(update={"superseded": _number(one.task.version) > newest[one.task.name]}) for one in editions
-    ]
+    newer = report.superseded(one.task for one in editions)
+    return [one.model_copy(update={"superseded": (one.task.name, one.task.version) in newer}) for one in editions]
 
 
 def _detectors(editions: Sequence[Edition], catalogue: Catalogue) -> list[DetectorFacts]:

@@ -63,7 +63,7 @@ def read_cells(
                 problems.append(problem(folder / RECORD, error, root))
                 unread.append(Unread(folder.parents[1].name, folder.parent.name))
             continue
-        if not own and (record.task.private or record.detector.variant.partition("+")[0] == "smoke"):
+        if not own and (record.task.private or record.detector.smoke):
             continue
         if found := list(_files(folder, record, root)):
             problems += found

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 
+from bench.report.badges import WORDS
+from bench.report.standing import rank_text
+from bench.report.table import rate_text, seconds_text
+
 LONGEST = 60
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 BADGES = {
     "recomputed": "recomputed",
     "rerun": "re-run",
     "reproduced": "reproduced",
-}
-MEANINGS = {
-    "recomputed": "self-reported scores; every number recomputed here from them",
-    "rerun": "run again by the maintainers",
-    "reproduced": "run again by others, with a result inside the interval",
 }
 
 
@@ -40,29 +39,13 @@ def p_value(value: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """``16.4 s`` or ``5.5 min``."""
-    if value is None:
-        return "–"
-    return f"{value:.1f} s" if value < 100 else f"{value / 60:.1f} min" if value < 6000 else f"{value / 3600:.1f} h"
-
-
-def rate(value: float | None) -> str:
-    """``1,805`` or ``122k``."""
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if value < 10_000 else f"{value / 1000:.0f}k"
+    """``16.4 s``, ``5.5 min`` or ``2.0 h``."""
+    return seconds_text(value) if value is None or value < 6000 else f"{value / 3600:.1f} h"
 
 
 def gigabytes(value: int | None) -> str:
     """``1.16 GB``."""
     return "–" if value is None else f"{value / 1e9:.2f} GB"
-
-
-def rank(found: tuple[int, int] | None) -> str:
-    """``1``, ``2–4``, or a dash."""
-    if found is None:
-        return "–"
-    return str(found[0]) if found[0] == found[1] else f"{found[0]}–{found[1]}"
 
 
 def seeds(found: tuple[int, ...]) -> str:
@@ -83,11 +66,11 @@ FILTERS = {
     "signed": signed,
     "p": p_value,
     "seconds": seconds,
-    "rate": rate,
+    "rate": rate_text,
     "gigabytes": gigabytes,
-    "rank": rank,
+    "rank": rank_text,
     "seeds": seeds,
     "words": words,
     "badge": lambda name: BADGES[name],
-    "meaning": lambda name: MEANINGS[name],
+    "meaning": lambda name: WORDS[name],
 }

@@ -26,7 +26,7 @@ def test_older_versions_of_a_task_are_kept_apart_and_marked(tmp_path: Path) -> N
         record = add_record(store, detector=detector)
         found += [(store.folder_of(record), of_version(record, version)) for version in ("2", "9", "10")]
     rows = make_rows(found)
-    assert superseded(rows) == {("chest-xray", "2"): "10", ("chest-xray", "9"): "10"}
+    assert superseded(row.task for row in rows) == {("chest-xray", "2"): "10", ("chest-xray", "9"): "10"}
     text = as_markdown(rows)
     headings = [line for line in text.splitlines() if line.startswith("**")]
     assert [heading.partition(" (")[0] for heading in headings] == [
@@ -44,7 +44,7 @@ def test_versions_of_different_tasks_do_not_meet(tmp_path: Path) -> None:
     store = Store(tmp_path)
     one, other = add_record(store), add_record(store, task="oct2017")
     rows = make_rows([(store.folder_of(one), one), (store.folder_of(other), of_version(other, "2"))])
-    assert superseded(rows) == {}
+    assert superseded(row.task for row in rows) == {}
 
 
 HOSTILE = "<script>alert(1)</script> [x](http://evil) [y][z] `a` **b** | c\n[z]: http://evil <http://evil> <!-- "

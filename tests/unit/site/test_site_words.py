@@ -19,8 +19,8 @@ def test_numbers_are_written_as_people_read_them() -> None:
     assert wording.signed(-0.1) == "−0.100"
     assert [wording.p_value(p) for p in (0.0001, 0.04)] == ["<0.001", "0.040"]
     assert [wording.seconds(value) for value in (None, 1.0, 120.0, 7200.0)] == ["–", "1.0 s", "2.0 min", "2.0 h"]
-    assert [wording.rate(value) for value in (None, 1805.0, 122_000.0)] == ["–", "1,805", "122k"]
-    assert [wording.rank(one) for one in (None, (1, 1), (2, 4))] == ["–", "1", "2–4"]
+    assert [wording.FILTERS["rate"](value) for value in (None, 1805.0, 122_000.0)] == ["–", "1,805", "122k"]
+    assert [wording.FILTERS["rank"](one) for one in (None, (1, 1), (2, 4))] == ["–", "1", "2–4"]
     assert [wording.seeds(one) for one in ((0,), (0, 1), (0, 1, 2), (0, 2, 3))] == ["0", "0, 1", "0–2", "0, 2, 3"]
     assert wording.short("a\x00b" + "c" * 100, 5) == "a\ufffdbc…"
 
@@ -58,4 +58,4 @@ def test_latex_prints_any_text_and_does_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["recomputed", "rerun", "reproduced"])
 def test_every_badge_has_a_name_and_a_meaning(name: str) -> None:
     assert wording.BADGES[name]
-    assert wording.MEANINGS[name]
+    assert wording.WORDS[name]
