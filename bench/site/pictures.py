@@ -16,6 +16,8 @@ from bench.site.keeping import Kept
 Spec = dict[str, Any]
 SPARK = (64, 22)
 STRIP = (150, 16)
+PARETO = (420, 220)
+LINE = 13
 INK, MUTED, RULE, ACCENT = "var(--ink)", "var(--muted)", "var(--rule)", "var(--accent)"
 CONFIG: Spec = {
     "background": None,
@@ -74,20 +76,21 @@ def pictures_of(edition: Edition, kept: Kept) -> Pictures:
 
 
 def _draw(rows: Sequence[Row], costs: Sequence[Mapping[str, Any]]) -> Pictures:
+    marks, chance = small_pictures(rows)
     return Pictures(
-        rows=small_pictures(rows),
+        rows=marks,
         axis=axis_of(rows),
-        chance=chance_of(rows),
+        chance=chance,
         pareto=pareto(costs) if len(costs) > 1 else "",
         front=tuple(str(one["name"]) for one in costs if one["front"]),
     )
 
 
-def svg(chart: Any) -> str:
-    """Draw an Altair chart in the looks of the site."""
+def svg(chart: Spec) -> str:
+    """Draw a chart of Vega-Lite in the looks of the site."""
     from vl_convert import vegalite_to_svg
 
-    return slim(vegalite_to_svg({**chart.to_dict(), "config": CONFIG}))
+    return slim(vegalite_to_svg({**chart, "config": CONFIG}))
 
 
 def slim(drawn: str) -> str:
@@ -110,61 +113,53 @@ def axis_of(rows: Sequence[Row]) -> tuple[float, float]:
     return min([int(min(ends, default=0.5) * 10) / 10, 0.4]), 1.0
 
 
-def small_pictures(rows: Sequence[Row]) -> dict[str, Marks]:
-    """Draw the small pictures of all rows of a table, by slug: one chart, taken apart into its paths."""
-    drawn = [row for row in rows if row.auroc]
-    if not drawn:
-        return {}
+def small_pictures(rows: Sequence[Row]) -> tuple[dict[str, Marks], str]:
+    """Draw the small pictures of all rows of a table at once, as one chart that is taken apart into its paths.
+
+    Returns:
+        pictures by slug, and the path of AUROC 0.5 in the strips.
+
+    """
+    drawn = [(row, row.auroc) for row in rows if row.auroc]
+    axis = axis_of(rows)
     sparks = [
         {"row": place, "x": step / (len(row.spark) - 1), "y": value}
-        for place, row in enumerate(drawn)
+        for place, (row, _) in enumerate(drawn)
         for step, value in enumerate(row.spark)
     ]
-    low, high = axis_of(drawn)
-    ends = [
-        {"row": place, "x": end, "y": 0.5}
-        for place, row in enumerate(drawn)
-        if row.auroc
-        for end in (row.auroc.low, row.auroc.high)
-    ]
-    points = [
-        {"row": place, "x": row.auroc.value, "y": 0.5}
-        for place, row in enumerate(drawn)
-        if row.auroc
-        for _ in range(2)  # a line of no length with a round cap is a dot
-    ]
-    paths = [
-        _paths(_lines(sparks, SPARK, (0.0, 1.0)), len(drawn)),
-        _paths(_lines(ends, STRIP, (low, high)), len(drawn)),
-        _paths(_lines(points, STRIP, (low, high)), len(drawn)),
-    ]
-    return {row.slug: Marks(spark=a, interval=b, point=c) for row, a, b, c in zip(drawn, *paths, strict=True)}
+    intervals = [_end(place, end) for place, (_, auroc) in enumerate(drawn) for end in (auroc.low, auroc.high)]
+    points = [_end(place, auroc.value) for place, (_, auroc) in enumerate(drawn) for _ in range(2)]  # no length: a dot
+    chance = [{"row": 0, "x": 0.5, "y": end} for end in (0.0, 1.0)]
+    charts = [_lines(sparks, SPARK, (0.0, 1.0)), *(_lines(one, STRIP, axis) for one in (intervals, points, chance))]
+    paths = _paths(charts, 3 * len(drawn) + 1)
+    a, b, c = (paths[kind * len(drawn) : (kind + 1) * len(drawn)] for kind in range(3))
+    marks = {row.slug: Marks(spark=a[i], interval=b[i], point=c[i]) for i, (row, _) in enumerate(drawn)}
+    return marks, paths[-1]
 
 
-def chance_of(rows: Sequence[Row]) -> str:
-    """The path of AUROC 0.5 in the strips of a table."""
-    low, high = axis_of(rows)
-    (path,) = _paths(_lines([{"row": 0, "x": 0.5, "y": end} for end in (0, 1)], STRIP, (low, high)), 1)
-    return path
+def _end(place: int, x: float) -> dict[str, float]:
+    """An end of a line in the middle of a strip."""
+    return {"row": place, "x": x, "y": 0.5}
 
 
-def _lines(values: Sequence[Mapping[str, float]], size: tuple[int, int], domain: tuple[float, float]) -> Any:
-    import altair as alt
+def _lines(values: Sequence[Mapping[str, float]], size: tuple[int, int], domain: tuple[float, float]) -> Spec:
+    """Draw a line for each row: plain Vega-Lite, since Altair takes longer to check it than it takes to draw."""
+    scales = {"x": list(domain), "y": [0, 1]}
+    axes = {
+        name: {"field": name, "type": "quantitative", "axis": None, "scale": {"domain": ends, "nice": False}}
+        for name, ends in scales.items()
+    }
+    return {
+        "data": {"values": list(values)},
+        "width": size[0],
+        "height": size[1],
+        "mark": "line",
+        "encoding": {**axes, "detail": {"field": "row", "type": "ordinal"}, "order": {"value": 0}},
+    }
 
-    return (
-        alt.Chart(alt.InlineData(values=list(values)), width=size[0], height=size[1])
-        .mark_line()
-        .encode(
-            x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=list(domain), nice=False)),
-            y=alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False)),
-            detail=alt.Detail("row:O"),
-            order=alt.value(0),
-        )
-    )
 
-
-def _paths(chart: Any, count: int) -> list[str]:
-    found = re.findall(r'<path d="([^"]+)" stroke=', svg(chart))
+def _paths(charts: Sequence[Spec], count: int) -> list[str]:
+    found = re.findall(r'<path d="([^"]+)" stroke=', svg({"hconcat": list(charts)}))
     assert len(found) == count, (len(found), count)
     return found
 
@@ -178,22 +173,49 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
     """
     import altair as alt
 
-    ends = [math.log10(float(point["seconds"])) for point in points]
-    powers = [10.0**power for power in range(math.floor(min(ends)), math.ceil(max(ends)) + 1)]
+    costs = _tens([math.log10(point["seconds"]) for point in points], 1)
+    powers = [10.0**power for power in range(int(costs[0]), int(costs[1]) + 1)]
+    aurocs = _tens([point["auroc"] for point in points], 10)
+    told = [*points, *_names([point for point in points if point["named"]], costs, aurocs)]
     x = alt.X("seconds:Q", title="seconds to fit, on a logarithmic scale").scale(
-        type="log", domain=[powers[0], max(powers[-1], powers[0] * 10)], nice=False
+        type="log", domain=[powers[0], powers[-1]], nice=False
     )
-    y = alt.Y("auroc:Q", title="AUROC").scale(zero=False, padding=12).axis(tickCount=5, format=".2f")
-    base = alt.Chart(alt.InlineData(values=list(points)), width=420, height=220).encode(
+    y = alt.Y("auroc:Q", title="AUROC").scale(domain=aurocs, nice=False).axis(tickCount=5, format=".2f")
+    base = alt.Chart(alt.InlineData(values=told), width=PARETO[0], height=PARETO[1]).encode(
         x=x.axis(values=powers, format="~g", grid=False), y=y
     )
-    front = base.transform_filter("datum.front")
-    return svg(
-        front.mark_line(interpolate="step-after", stroke=ACCENT, opacity=0.5)
-        + base.mark_circle(size=46, opacity=1).encode(
-            color=alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
-        )
-        + base.transform_filter("datum.named")
-        .mark_text(align="left", dx=7, dy=-7, fontSize=11, color=INK, limit=110)
+    line = base.transform_filter("datum.front").mark_line(interpolate="step-after", stroke=ACCENT, opacity=0.5)
+    tone = alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
+    dots = base.transform_filter("!datum.side").mark_circle(size=46, opacity=1).encode(color=tone)
+    names = [
+        base.transform_filter(f"datum.side == '{side}'")
+        .mark_text(align=side, baseline="middle", dx=8 if side == "left" else -8, fontSize=11, color=INK, limit=110)
         .encode(text="name:N")
-    )
+        for side in ("left", "right")
+    ]
+    return svg(alt.layer(line, dots, *names).to_dict())
+
+
+def _tens(values: Sequence[float], parts: int) -> list[float]:
+    """The range of some numbers in whole steps of 1 / ``parts``, one at the least."""
+    low, high = math.floor(min(values) * parts), math.ceil(max(values) * parts)
+    return [low / parts, max(high, low + 1) / parts]
+
+
+def _names(points: Sequence[Mapping[str, Any]], costs: list[float], aurocs: list[float]) -> list[dict[str, Any]]:
+    """Where names stand: a little above their points, on the side that has room; moved down where one is already."""
+    placed: list[tuple[float, float, float]] = []
+    told = []
+    for point in sorted(points, key=lambda one: -one["auroc"]):
+        x = (math.log10(point["seconds"]) - costs[0]) / (costs[1] - costs[0]) * PARETO[0]
+        y = (aurocs[1] - point["auroc"]) / (aurocs[1] - aurocs[0]) * PARETO[1] - LINE / 2
+        left = x < PARETO[0] / 2
+        width = min(7 * len(point["name"]), 110) + 8
+        start, end = (x, x + width) if left else (x - width, x)
+        for other_start, other_end, other_y in placed:  # from the top down, so that one pass is enough
+            if start < other_end and other_start < end and y < other_y + LINE:
+                y = other_y + LINE
+        placed.append((start, end, y))
+        auroc = aurocs[1] - y / PARETO[1] * (aurocs[1] - aurocs[0])
+        told.append({**point, "auroc": auroc, "front": False, "side": "left" if left else "right"})
+    return told
