@@ -13,6 +13,8 @@ from bench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bench.site.build import Built
+    from bench.site.catalogue import Catalogue
+    from bench.site.keeping import Kept
 
 leaderboard = typer.Typer(no_args_is_help=True, help="Tables, curves and a site from published records alone.")
 RecordsArgument = Annotated[Path, typer.Argument(help="Folder of records.")]
@@ -86,13 +88,19 @@ def serve(
         run(server, results, lambda: _tell(builder(), out))
 
 
-def _builder(results: Path, out: Path, no_plugin: list[str] | None) -> Callable[[], Built]:
+def catalogue_and_kept(no_plugin: list[str] | None) -> tuple[Catalogue, Kept]:
+    """What installed plugins say of the names in records, and where facts are kept between builds."""
     from bench.files import cache_folder
-    from bench.site.build import build_site
     from bench.site.catalogue import catalogue_of
     from bench.site.keeping import Kept
 
-    catalogue, kept = catalogue_of(open_registry(no_plugin)), Kept(cache_folder() / "site")
+    return catalogue_of(open_registry(no_plugin)), Kept(cache_folder() / "site")
+
+
+def _builder(results: Path, out: Path, no_plugin: list[str] | None) -> Callable[[], Built]:
+    from bench.site.build import build_site
+
+    catalogue, kept = catalogue_and_kept(no_plugin)
     return lambda: build_site(results, out, catalogue, kept)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bench.cli.options import BlockOption
 from bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -87,17 +88,20 @@ def attest(
     typer.echo(f"{len(found)} record(s) of {results}: {badge}, by {by}")
 
 
-def check(results: PublishedArgument = Path("results")) -> None:
+def check(results: PublishedArgument = Path("results"), no_plugin: BlockOption = None) -> None:
     """Derive the committed leaderboard again and name every file that differs from the records; exit 1 if one does."""
+    from bench.cli.leaderboard import catalogue_and_kept
     from bench.report.published import check_leaderboard
+    from bench.site.build import PUBLISHED, published_problems
 
-    problems = check_leaderboard(_folder(results))
+    problems = check_leaderboard(_folder(results)) or published_problems(results, *catalogue_and_kept(no_plugin))
     for problem in problems:
         typer.echo(problem)
     if problems:
         typer.echo(f"{results}: the leaderboard is not what the records give", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{results}: checksums, tables and schemas are what the records give")
+    site = ", and the site" if (results / PUBLISHED).exists() else ""
+    typer.echo(f"{results}: checksums, tables and schemas{site} are what the records give")
 
 
 def migrate(results: PublishedArgument = Path("results")) -> None:

@@ -1,11 +1,12 @@
-"""Writes the site into a folder, and only what changed of it."""
+"""Writes the site into a folder, and only what changed of it; or says what of a folder is not what the records give."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.errors import UsageError
 from bench.files import making_folder_atomically, storage_error, write_atomically
@@ -16,7 +17,10 @@ from bench.site.model import build_model
 from bench.site.pages import render
 
 LISTING = "bench-site.json"
-"""Names every file of a site, so that those of an older build are removed and nobody else's are."""
+"""Names every file of a site, so that those of an older build are removed and nobody else's are, and what drew it."""
+PUBLISHED = Path("leaderboard") / "site"
+"""Where the site of a folder of results lies if it is published with them."""
+DRAWN_WITH = ("altair", "vl-convert-python")
 
 
 class Built(NamedTuple):
@@ -41,28 +45,68 @@ def build_site(results: Path, out: Path, catalogue: Catalogue, kept: Kept) -> Bu
         StorageError: it cannot be written.
 
     """
-    if not results.is_dir():
-        raise UsageError(f"{results} is not a folder")
-    older = _older(out)
-    site = build_model(results, catalogue, kept)
-    files = dict(render(site, kept))
-    files[".nojekyll"] = b""
-    files[LISTING] = (json.dumps(sorted(files), indent=0) + "\n").encode()
+    older = _listing(out)
+    site, files = _site(results, catalogue, kept)
     try:
-        written = _update(out, files, older) if older is not None else _create(out, files)
+        written = _update(out, files, older["files"]) if older is not None else _create(out, files)
     except OSError as error:
         raise storage_error(out, error) from error
     return Built(site, len(files), written)
 
 
-def _older(out: Path) -> list[str] | None:
-    """Files of the site that is there; None where there is nothing."""
+def published_problems(results: Path, catalogue: Catalogue, kept: Kept) -> list[str]:
+    """Name every file of the site below a folder of results that is not what its records give.
+
+    Where another version of the libraries that draw has written it, only data are compared: no number is a picture.
+
+    Args:
+        results: folder of records.
+        catalogue: what plugins say of tasks and detectors.
+        kept: where computed facts are kept.
+
+    Returns:
+        one problem a file; none where there is no such site.
+
+    Raises:
+        UsageError: the folder is there, and no site.
+
+    """
+    out = results / PUBLISHED
+    if (listing := _listing(out)) is None:
+        return []
+    _, files = _site(results, catalogue, kept)
+    if listing["drawn_with"] != _drawn_with():
+        files = {name: content for name, content in files.items() if name.startswith("data/")}
+        listing["files"] = [name for name in listing["files"] if name.startswith("data/")]
+    mend = f"run bench leaderboard build {results} --out {out}"
+    wrong = [name for name, content in files.items() if not _same(out / name, content)]
+    wrong += sorted(set(listing["files"]) - files.keys())
+    return [f"{PUBLISHED / name}: it is not what the records give: {mend}" for name in wrong]
+
+
+def _site(results: Path, catalogue: Catalogue, kept: Kept) -> tuple[Site, dict[str, bytes]]:
+    """Return the model, and every file by its path."""
+    if not results.is_dir():
+        raise UsageError(f"{results} is not a folder")
+    site = build_model(results, catalogue, kept)
+    files = dict(render(site, kept))
+    files[".nojekyll"] = b""
+    files[LISTING] = (json.dumps({"drawn_with": _drawn_with(), "files": sorted(files)}, indent=0) + "\n").encode()
+    return site, files
+
+
+def _drawn_with() -> dict[str, str]:
+    return {name: version(name) for name in DRAWN_WITH}
+
+
+def _listing(out: Path) -> dict[str, Any] | None:
+    """What the site that is there says of itself; None where there is nothing."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     try:
-        names = json.loads((out / LISTING).read_bytes())
-        return [str(name) for name in names]
-    except (OSError, ValueError, TypeError) as error:
+        told = json.loads((out / LISTING).read_bytes())
+        return {"drawn_with": told["drawn_with"], "files": [str(name) for name in told["files"]]}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"{out} is not a site that bench wrote: choose a new or empty folder") from error
 
 

@@ -3,6 +3,7 @@
 import signal
 import urllib.request
 
+from bench.report.published import write_leaderboard
 from bench.results.store import RECORD
 from tests.conftest import Bench
 from tests.unit.site.sites import small_store
@@ -20,6 +21,21 @@ def test_build_writes_a_site_and_says_what_is_wrong(bench: Bench) -> None:
     assert bench("leaderboard", "build", "nowhere").returncode == 2
     refused = bench("leaderboard", "build", "results", "--out", "results")
     assert (refused.returncode, "choose a new or empty folder" in refused.stderr) == (2, True)
+
+
+def test_a_committed_site_is_checked_with_the_rest(bench: Bench) -> None:
+    store = small_store(bench.folder / "results")
+    write_leaderboard(store.root)
+    assert bench("leaderboard", "build", "results", "--out", "results/leaderboard/site").returncode == 0
+    done = bench("leaderboard", "check", "results")
+    assert (done.returncode, "and the site are what the records give" in done.stdout) == (0, True)
+    (store.root / "leaderboard" / "site" / "index.html").write_text("0.999")
+    done = bench("leaderboard", "check", "results")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "leaderboard/site/index.html: it is not what the records give: "
+        "run bench leaderboard build results --out results/leaderboard/site\n",
+    )
 
 
 def test_report_is_one_file(bench: Bench) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from bench.errors import EnvironmentProblem, UsageError
 from bench.results.store import RECORD, Store
-from bench.site.build import LISTING, build_site
+from bench.site.build import LISTING, PUBLISHED, build_site, published_problems
 from bench.site.keeping import Kept
 from bench.site.run_report import report
 from bench.site.serve import open_server, watch
@@ -131,10 +131,36 @@ def test_a_build_writes_only_what_changed_and_removes_what_is_gone(tmp_path: Pat
     build(store, out, kept)
     assert texts(out) == {**before, "notes.txt": "mine"}
     listing = json.loads((out / LISTING).read_text())
-    (out / LISTING).write_text(json.dumps([*listing, "../results/checksums.txt"]))
+    (out / LISTING).write_text(json.dumps({**listing, "files": [*listing["files"], "../results/checksums.txt"]}))
     (store.root / "checksums.txt").write_text("kept")
     build(store, out, kept)
     assert (store.root / "checksums.txt").read_text() == "kept"
+
+
+def test_a_published_site_is_held_against_the_records(tmp_path: Path, kept: Kept) -> None:
+    store = small_store(tmp_path)
+    out = tmp_path / PUBLISHED
+
+    def wrong() -> list[str]:
+        return [problem.partition(":")[0] for problem in published_problems(tmp_path, CATALOGUE, kept)]
+
+    assert wrong() == []  # there is none, which is no problem
+    build(store, out, kept)
+    assert wrong() == []
+    start, data = out / "index.html", next(out.glob("data/scores/*/*.js"))
+    start.write_text(start.read_text().replace("0.", "1.", 1))
+    data.unlink()
+    (out / "data" / "old.js").write_text("1")
+    listing = json.loads((out / LISTING).read_text())
+    changed = {**listing, "files": [*listing["files"], "data/old.js"]}
+    (out / LISTING).write_text(json.dumps(changed))
+    names = [path.relative_to(tmp_path).as_posix() for path in (data, start, out / LISTING, out / "data" / "old.js")]
+    assert sorted(wrong()) == sorted(names)
+    (out / LISTING).write_text(json.dumps({**changed, "drawn_with": {"altair": "0"}}))  # drawn by something older
+    assert sorted(wrong()) == sorted([names[0], names[3]])
+    (out / LISTING).write_text("[]")
+    with pytest.raises(UsageError, match="not a site that bench wrote"):
+        wrong()
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
