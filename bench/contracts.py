@@ -279,7 +279,8 @@ class TaskSpec:
         layout: the folders expected below the data folder, shown when they are missing.
         build: lists the images found below the data folder, in any order.
         decode: reads one file to a uint8 or uint16 array (h, w) or (h, w, c); Pillow by default.
-        synthetic: True if the images are drawn, not taken; then ``build`` is given a cache folder to draw into.
+        synthetic: True if the images are drawn, not taken; then ``build`` is given a cache folder to draw into, and
+            the leaderboard's site may show them.
         editions: names of known downloads by their manifest hash; any other is named by its hash.
         base: the task whose images and split this one starts from, or None.
         protocol: what it changes of them.

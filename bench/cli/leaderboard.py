@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from bench.cli.options import BlockOption, OneTaskOption, RowsOption, open_registry, split_names
+from bench.cli.options import BlockOption, OneTaskOption, RowsOption, catalogue_and_kept, split_names
 from bench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from bench.site.build import Built
-    from bench.site.catalogue import Catalogue
-    from bench.site.keeping import Kept
 
 leaderboard = typer.Typer(no_args_is_help=True, help="Tables, curves and a site from published records alone.")
 RecordsArgument = Annotated[Path, typer.Argument(help="Folder of records.")]
@@ -86,15 +84,6 @@ def serve(
         _tell(builder(), out)
         typer.echo(f"http://{HOST}:{server.server_address[1]}/ (Ctrl-C ends it)")
         run(server, results, lambda: _tell(builder(), out))
-
-
-def catalogue_and_kept(no_plugin: list[str] | None) -> tuple[Catalogue, Kept]:
-    """What installed plugins say of the names in records, and where facts are kept between builds."""
-    from bench.files import cache_folder
-    from bench.site.catalogue import catalogue_of
-    from bench.site.keeping import Kept
-
-    return catalogue_of(open_registry(no_plugin)), Kept(cache_folder() / "site")
 
 
 def _builder(results: Path, out: Path, no_plugin: list[str] | None) -> Callable[[], Built]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import BlockOption
+from bench.cli.options import BlockOption, catalogue_and_kept
 from bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -90,7 +90,6 @@ def attest(
 
 def check(results: PublishedArgument = Path("results"), no_plugin: BlockOption = None) -> None:
     """Derive the committed leaderboard again and name every file that differs from the records; exit 1 if one does."""
-    from bench.cli.leaderboard import catalogue_and_kept
     from bench.report.published import check_leaderboard
     from bench.site.build import PUBLISHED, published_problems
 

@@ -9,6 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from bench.registry import Registry
+    from bench.site.catalogue import Catalogue
+    from bench.site.keeping import Kept
 
 # typer reads these annotations when the program starts, so they name only what is already imported.
 DataOption = Annotated[
@@ -45,6 +47,16 @@ def open_registry(blocked: list[str] | None) -> Registry:
         if plugin.status == "broken":
             typer.echo(f"warning: plugin '{plugin.name}' is broken: {plugin.reason}", err=True)
     return registry
+
+
+def catalogue_and_kept(no_plugin: list[str] | None) -> tuple[Catalogue, Kept]:
+    """What installed plugins say of the names in records, and where facts are kept between builds."""
+    from bench.files import cache_folder
+    from bench.site.catalogue import catalogue_of
+    from bench.site.keeping import Kept
+
+    cache = cache_folder()
+    return catalogue_of(open_registry(no_plugin), cache), Kept(cache / "site")
 
 
 def split_names(text: str) -> list[str]:

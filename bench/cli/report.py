@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import BlockOption, ResultsOption, open_registry
+from bench.cli.options import BlockOption, ResultsOption, catalogue_and_kept
 
 
 def report(
@@ -17,14 +17,12 @@ def report(
     no_plugin: BlockOption = None,
 ) -> None:
     """Write one HTML file about runs: ranking, curves, pairs, configuration, provenance; it needs no other file."""
-    from bench.files import cache_folder, write_atomically
+    from bench.files import write_atomically
     from bench.results.publish import find_cells
     from bench.results.store import Store
-    from bench.site.catalogue import catalogue_of
-    from bench.site.keeping import Kept
     from bench.site.run_report import report as render
 
     folders = find_cells(runs, Store(results))
-    page = render(folders, catalogue_of(open_registry(no_plugin)), Kept(cache_folder() / "site"))
+    page = render(folders, *catalogue_and_kept(no_plugin))
     write_atomically(out, page)
     typer.echo(str(out))

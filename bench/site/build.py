@@ -20,7 +20,7 @@ LISTING = "bench-site.json"
 """Names every file of a site, so that those of an older build are removed and nobody else's are, and what drew it."""
 PUBLISHED = Path("leaderboard") / "site"
 """Where the site of a folder of results lies if it is published with them."""
-DRAWN_WITH = ("altair", "vl-convert-python")
+DRAWN_WITH = ("altair", "pillow", "vl-convert-python")
 
 
 class Built(NamedTuple):

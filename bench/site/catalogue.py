@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.results.record import TaskPart
 from bench.site.facts import DetectorEntry, TaskEntry
+from bench.site.thumbnails import sheet
 
 if TYPE_CHECKING:
     from bench.contracts import DetectorSpec
@@ -15,19 +19,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Entries by name. A name that no installed plugin offers has none, and pages say so."""
+    """Entries by name. A name that no installed plugin offers has none, and pages say so.
+
+    Attributes:
+        tasks: what is said of tasks.
+        detectors: what is said of detectors.
+        sheets: how the images of a task that are drawn are put on a sheet; see :func:`bench.site.thumbnails.sheet`.
+
+    """
 
     tasks: Mapping[str, TaskEntry] = field(default_factory=dict)
     detectors: Mapping[str, DetectorEntry] = field(default_factory=dict)
+    sheets: Mapping[str, Callable[[TaskPart, Sequence[str]], str]] = field(default_factory=dict)
 
 
-def catalogue_of(registry: Registry) -> Catalogue:
-    """Ask the plugins; no network is imported for it."""
+def catalogue_of(registry: Registry, cache: Path) -> Catalogue:
+    """Ask the plugins; no network is imported for it. Images are drawn into the cache folder, when they are needed."""
+    specs = {name: offer.spec for name, offer in registry.tasks.items()}
     tasks = {
         name: TaskEntry(modality=spec.modality, citation=spec.citation, licence=spec.licence, url=spec.url)
-        for name, spec in ((name, offer.spec) for name, offer in registry.tasks.items())
+        for name, spec in specs.items()
     }
-    return Catalogue(tasks, {name: _entry(offer.spec) for name, offer in registry.detectors.items()})
+    sheets = {name: partial(sheet, spec, cache) for name, spec in specs.items() if spec.synthetic}
+    return Catalogue(tasks, {name: _entry(offer.spec) for name, offer in registry.detectors.items()}, sheets)
 
 
 def _entry(spec: DetectorSpec) -> DetectorEntry:

@@ -9,6 +9,7 @@ from typing import Any
 from bench.site.curves import BINS
 from bench.site.facts import Edition, Pair, Row, Site
 from bench.site.looks import look
+from bench.site.thumbnails import COLUMNS, SIDE
 from bench.site.wording import short
 
 
@@ -62,7 +63,13 @@ def pair_data(edition: Edition) -> dict[str, Any]:
         "labels": images.labels,
         "kinds": kinds,
         "categories": [number[name] for name in images.categories],
+        "thumbs": {"path": sheet_path(edition), "side": SIDE, "columns": COLUMNS} if edition.sheet.jpeg else None,
     }
+
+
+def sheet_path(edition: Edition) -> str:
+    """Where the sheet of an edition's test images lies."""
+    return f"thumbs/{edition.slug}.jpg"
 
 
 def _pair(pair: Pair, places: dict[str, int]) -> Sequence[float]:

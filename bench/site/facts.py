@@ -186,6 +186,12 @@ class Standing(Fact):
     units: int = 0
 
 
+class Sheet(Fact):
+    """Test images of an edition as one JPEG in base64, in order of id; empty where they may not be shown."""
+
+    jpeg: str = ""
+
+
 class Images(Fact):
     """The test images of an edition, in order of id; ``patients`` is how many there are, None where not known."""
 
@@ -241,6 +247,7 @@ class Edition(Fact):
         incomplete: slugs of rows of a detector that also has a record here that cannot be read.
         standing: the rows against one another.
         images: of test.
+        sheet: these images, where anybody may show them.
         audit: None where there is none.
 
     """
@@ -256,6 +263,7 @@ class Edition(Fact):
     incomplete: frozenset[str]
     standing: Standing
     images: Images
+    sheet: Sheet
     audit: Audit | None
 
     @property

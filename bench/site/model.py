@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 from bench.errors import RecordError
@@ -14,7 +15,7 @@ from bench.report import rows as report
 from bench.results.attestations import Attestation, Badge
 from bench.results.record import TaskPart
 from bench.site.catalogue import Catalogue
-from bench.site.facts import Cell, DetectorFacts, Edition, Estimate, Images, Problem, Row, Site, Standing
+from bench.site.facts import Cell, DetectorFacts, Edition, Estimate, Images, Problem, Row, Sheet, Site, Standing
 from bench.site.keeping import Kept
 from bench.site.measuring import images_of, measure_row, measure_standing
 from bench.site.naming import slug
@@ -158,6 +159,7 @@ class _Reader:
             incomplete=frozenset(row.slug for row in rows if row.detector.name in incomplete),
             standing=standing,
             images=images,
+            sheet=self._sheet(task, images),
             audit=audit,
         )
 
@@ -185,6 +187,13 @@ class _Reader:
         inputs = [group.digest for group in groups]
         standing = self.kept.get(Standing, inputs, lambda: measure_standing({one.slug: one.row for one in groups}))
         return standing, self.kept.get(Images, inputs[:1], lambda: images_of(groups[0].row))
+
+    def _sheet(self, task: TaskPart, images: Images) -> Sheet:
+        draw = self.catalogue.sheets.get(task.name)
+        if draw is None or not images.ids:
+            return Sheet()
+        inputs = [task.manifest_sha256, version("pillow"), *images.ids]
+        return self.kept.get(Sheet, inputs, lambda: Sheet(jpeg=draw(task, images.ids)))
 
     def _cell(self, found: Found) -> Cell:
         record, said = found.record, self.said.get(found.record.cell)

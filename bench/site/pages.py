@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from functools import cache, partial
 from importlib import resources
@@ -44,6 +45,8 @@ def render(site: Site, kept: Kept) -> Iterator[tuple[str, bytes]]:
     yield "data/index.js", datafiles.script("index", datafiles.compare_index(site))
     links = {one.name: f"detectors/{one.slug}.html" for one in site.detectors}
     for edition in site.editions:
+        if edition.sheet.jpeg:
+            yield datafiles.sheet_path(edition), b64decode(edition.sheet.jpeg)
         told = kept.get(Files, ["edition", edition.model_dump_json()], partial(_edition, edition, links, kept))
         yield from told.encoded()
     for detector in site.detectors:

@@ -39,7 +39,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 def site(tmp_path_factory: pytest.TempPathFactory, kept: Kept) -> Path:
     """The site of this repository's own records, with a report beside it."""
     out = tmp_path_factory.mktemp("real") / "site"
-    catalogue = catalogue_of(load_registry([]))
+    catalogue = catalogue_of(load_registry([]), tmp_path_factory.mktemp("cache"))
     build_site(ROOT / "results", out, catalogue, kept)
     folders = [path.parent for path in sorted((ROOT / "results").glob(f"runs/oct2017/[gs]*/*/{RECORD}"))]
     (out / "report.html").write_bytes(report(folders, catalogue, kept))

@@ -53,12 +53,21 @@
     return `${names[0]} and ${names[1]} are not told apart. ${apart} A difference of ${one.smallest.toFixed(3)} would be found with 80 % power.`;
   }
 
+  function thumb({ path, side, columns }, at) {
+    const picture = document.createElement("span");
+    picture.className = "thumb";
+    picture.style.backgroundImage = `url("${path}")`;
+    picture.style.backgroundPosition = `${-side * (at % columns)}px ${-side * Math.floor(at / columns)}px`;
+    return picture;
+  }
   function disagreements(data, first, second) {
     const gaps = first.map((value, at) => [Math.abs(value - second[at]), at]);
     gaps.sort((x, y) => y[0] - x[0] || x[1] - y[1]);
     return gaps.slice(0, SHOWN).map(([, at]) => {
       const higher = first[at] === second[at] ? "–" : (first[at] > second[at]) === (data.labels[at] === 1) ? "first" : "second";
-      return line([data.ids[at], data.kinds[data.categories[at]], place(first[at]), place(second[at]), higher], [2, 3]);
+      const row = line([data.ids[at], data.kinds[data.categories[at]], place(first[at]), place(second[at]), higher], [2, 3]);
+      if (data.thumbs) row.firstChild.prepend(thumb(data.thumbs, at));
+      return row;
     });
   }
 
