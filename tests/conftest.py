@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.inside import Place
+
 ROOT = Path(__file__).parents[1]
 # Several torch processes that each take all cores slow one another down many times over.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -77,6 +79,11 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Place:
+    return Place(tmp_path)
 
 
 # A detector in one module. BODY is what anomaly_scores does; tests replace it to misbehave.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +26,23 @@ class Place:
 
     folder: Path
 
-    def __call__(self, *words: str) -> tuple[int, str, str]:
-        """Run ``bench`` and return its exit code and what it said."""
+    @property
+    def results(self) -> Path:
+        return self.folder / "bench-runs"
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``bench``, and return its exit code and what it said."""
         out, err = io.StringIO(), io.StringIO()
         with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            for name in [name for name in os.environ if name.startswith("BENCH_")]:
+                patch.delenv(name)
             patch.chdir(self.folder)
             patch.setenv("BENCH_CACHE", str(self.folder / "cache"))
+            patch.setenv("COLUMNS", "100")
             patch.setenv("OMP_NUM_THREADS", "1")  # for so few images, more threads only wait for one another
             patch.setattr(sys, "argv", ["bench", *words])
             code = main()
-        return code, out.getvalue(), err.getvalue()
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def rows(self, name: str = "scores.csv") -> list[dict[str, str]]:
         with (self.folder / name).open(newline="") as file:

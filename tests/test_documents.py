@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from bench.cli import app
 from tests.conftest import ROOT, Bench, write_image
+from tests.inside import Place
 
 DOCUMENTS = sorted(
     path
@@ -60,11 +61,11 @@ def test_every_command_exists_with_its_options(name: str) -> None:
         assert given <= known, f"{name}: {' '.join(words)}: {given - known}"
 
 
-def test_every_command_that_is_mentioned_has_help(bench: Bench) -> None:
+def test_every_command_that_is_mentioned_has_help(inside: Place) -> None:
     found = {tuple(command_of(words)[0][1:]) for name in NAMES for words in mentions(ROOT / name)}
     assert {("run",), ("list",), ("show",), ("publish",), ("leaderboard", "table")} <= found
     for names in sorted(found):
-        done = bench(*names, "--help")
+        done = inside(*names, "--help")
         assert done.returncode == 0, (names, done.stderr)
 
 

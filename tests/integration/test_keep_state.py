@@ -28,13 +28,13 @@ def test_state_is_kept_where_asked_for_and_a_bad_one_costs_its_cell(
     monkeypatch.syspath_prepend(bench.folder / "site")
     place = Place(bench.folder)
     words = ("run", "--tasks", "chest-xray", "--data", str(chest_data), "--detectors")
-    assert place(*words, "toy")[0] == 0
+    assert place(*words, "toy").returncode == 0
     assert not (place.record("toy") / "state.safetensors").exists()
 
-    code, out, said = place(*words, "toy,bad-raises,bad-objects", "--keep-state", "--json")
-    assert code == 1, said
-    assert "toy · seed 0: computed again, since its learned state was not kept" in said
-    rows = {row["detector"]: row for row in json.loads(out)["rows"]}
+    done = place(*words, "toy,bad-raises,bad-objects", "--keep-state", "--json")
+    assert done.returncode == 1, done.stderr
+    assert "toy · seed 0: computed again, since its learned state was not kept" in done.stderr
+    rows = {row["detector"]: row for row in json.loads(done.stdout)["rows"]}
     assert rows["toy"]["status"] == "ok"
     for kind, (_, reason) in STATES.items():
         assert rows[f"bad-{kind}"]["status"] == "failed"
@@ -47,7 +47,7 @@ def test_state_is_kept_where_asked_for_and_a_bad_one_costs_its_cell(
 
     good = path.read_bytes()
     path.write_bytes(good[:-1])
-    assert "reused" in place(*words, "toy")[2]
-    assert "its learned state is missing or damaged" in place(*words, "toy", "--keep-state")[2]
+    assert "reused" in place(*words, "toy").stderr
+    assert "its learned state is missing or damaged" in place(*words, "toy", "--keep-state").stderr
     assert path.read_bytes() == good
-    assert "reused" in place(*words, "toy", "--keep-state")[2]
+    assert "reused" in place(*words, "toy", "--keep-state").stderr

@@ -32,17 +32,17 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Place:
     block = re.search(r"<!-- predict -->\n```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert block is not None
     learn, predict = (line.split() for line in block.group(1).splitlines())
-    code, _, said = place(*learn[1:])
-    assert code == 0, said
-    assert re.search(r"to score new images: bench predict \w{16} IMAGES", said)
+    done = place(*learn[1:])
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"to score new images: bench predict \w{16} IMAGES", done.stderr)
     for number, path in enumerate(sorted(place.folder.glob("cache/phantoms/*/test/*/*.pgm"))[::9]):
         (place.folder / "scans" / path.parent.name).mkdir(parents=True, exist_ok=True)
         with Image.open(path) as image:
             image.save(place.folder / "scans" / path.parent.name / f"{number}.png")
-    code, out, said = place(*predict[1:])
-    assert code == 0, said
-    assert "not a medical device" in said
-    assert f"{len(place.rows())} image(s) scored by pca of oct-phantom, seed 0: scores.csv" in out
+    done = place(*predict[1:])
+    assert done.returncode == 0, done.stderr
+    assert "not a medical device" in done.stderr
+    assert f"{len(place.rows())} image(s) scored by pca of oct-phantom, seed 0: scores.csv" in done.stdout
     return place
 
 
@@ -66,8 +66,8 @@ def test_the_readmes_example_gives_the_columns_that_it_names(phantoms: Place) ->
 @pytest.mark.parametrize("size", ["7", "256"])
 def test_scores_of_the_same_files_are_those_of_the_run_to_the_last_bit(phantoms: Place, size: str) -> None:
     cell, expected = phantoms.record("pca").name, phantoms.run_scores("pca")
-    code, _, said = phantoms("predict", cell[:8], "cache/phantoms", "--out", "again.csv", "--batch-size", size)
-    assert code == 0, said
+    done = phantoms("predict", cell[:8], "cache/phantoms", "--out", "again.csv", "--batch-size", size)
+    assert done.returncode == 0, done.stderr
     found = {image_id(phantoms.folder / row["image"]): float(row["score"]) for row in phantoms.rows("again.csv")}
     assert {name: found[name] for name in expected} == expected
     assert len(set(expected.values())) > 200
@@ -78,8 +78,8 @@ def test_so_are_those_of_a_network_whatever_the_blocks(tmp_path: Path, chest_dat
     words = (
         "run --detectors ganomaly --preset smoke --set ganomaly.epochs=1 --tasks chest-xray --data data --keep-state"
     )
-    code, _, said = place(*words.split())
-    assert code == 0, said
+    done = place(*words.split())
+    assert done.returncode == 0, done.stderr
     expected = place.run_scores("ganomaly")
     files = [path for path in sorted(chest_data.rglob("*.jpeg")) if image_id(path) in expected]
     assert len(files) == len(set(expected.values())) > 24
@@ -90,13 +90,13 @@ def test_so_are_those_of_a_network_whatever_the_blocks(tmp_path: Path, chest_dat
 
 
 def test_another_specificity_moves_the_threshold(phantoms: Place) -> None:
-    out = phantoms("predict", "bench-runs/runs/oct-phantom", "scans", "--out", "half.csv", "--specificity", "0.5")[1]
+    done = phantoms("predict", "bench-runs/runs/oct-phantom", "scans", "--out", "half.csv", "--specificity", "0.5")
     half, usual = phantoms.rows("half.csv"), phantoms.rows()
     assert [row["score"] for row in half] == [row["score"] for row in usual]
     assert float(half[0]["threshold"]) < float(usual[0]["threshold"])
     flagged = sum(row["flagged"] == "true" for row in half)
     assert flagged > sum(row["flagged"] == "true" for row in usual)
-    assert re.search(rf"^{flagged} above .* 0\.5 of \d+ held-out normals", out, re.M)
+    assert re.search(rf"^{flagged} above .* 0\.5 of \d+ held-out normals", done.stdout, re.M)
 
 
 def test_unreadable_files_keep_their_row_and_are_named_at_the_end(phantoms: Place) -> None:
@@ -105,14 +105,14 @@ def test_unreadable_files_keep_their_row_and_are_named_at_the_end(phantoms: Plac
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:300])
     (folder / "c.txt").write_text("not meant as an image")
     write_image(folder / "d.png", 2)
-    code, out, said = phantoms("predict", "bench-runs/runs/oct-phantom", "mixed", "--out", "mixed.csv")
-    assert code == 3
+    done = phantoms("predict", "bench-runs/runs/oct-phantom", "mixed", "--out", "mixed.csv")
+    assert done.returncode == 3
     assert [(row["image"], row["score"] == "") for row in phantoms.rows("mixed.csv")] == [
         ("mixed/a.png", False), ("mixed/b.png", True), ("mixed/d.png", False),
     ]  # fmt: skip
-    assert "2 image(s) scored" in out
-    assert re.search(r"1 image\(s\) cannot be read:\n  mixed/b\.png: \w+", said)
-    assert "note: 1 other file(s) left out, such as mixed/c.txt" in said
+    assert "2 image(s) scored" in done.stdout
+    assert re.search(r"1 image\(s\) cannot be read:\n  mixed/b\.png: \w+", done.stderr)
+    assert "note: 1 other file(s) left out, such as mixed/c.txt" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_what_cannot_be_done_is_refused_before_any_work(
     monkeypatch.setattr("bench.run.predict.Scorer._start", lambda self: pytest.fail("work has begun"))
     before = sorted(phantoms.folder.iterdir())
     cell = phantoms.record("pca").name
-    found, _, said = phantoms("predict", *(cell if word == "RUN" else word for word in words))
-    assert found == code, said
-    assert text in said
+    done = phantoms("predict", *(cell if word == "RUN" else word for word in words))
+    assert done.returncode == code, done.stderr
+    assert text in done.stderr
     assert sorted(phantoms.folder.iterdir()) == before
 
 
@@ -174,8 +174,8 @@ def mapped(tmp_path: Path, chest_data: Path, monkeypatch: pytest.MonkeyPatch) ->
     Bench(tmp_path).add_plugin("mapped", MAPPED)
     monkeypatch.syspath_prepend(tmp_path / "site")
     place = Place(tmp_path)
-    code, _, said = place("run", "--detectors", "mapped", "--tasks", "chest-xray", "--data", "data", "--keep-state")
-    assert code == 0, said
+    done = place("run", "--detectors", "mapped", "--tasks", "chest-xray", "--data", "data", "--keep-state")
+    assert done.returncode == 0, done.stderr
     assert not (place.record("mapped") / "pixels.npz").exists()
     yield place
     sys.modules.pop("mapped", None)
@@ -189,9 +189,9 @@ def test_heat_maps_have_the_colours_that_held_out_normals_fix(mapped: Place, che
         with Image.open(files[name]) as image:
             squares.append(np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BILINEAR)) / 4)
     low, high = np.median(squares), np.sort([square.max() for square in squares])[-1]
-    code, _, said = mapped("predict", "bench-runs", "data/chest_xray/test", "--out", "o/s.csv", "--maps", "o/maps")
-    assert code == 0, said
-    assert "least to its greatest" not in said
+    done = mapped("predict", "bench-runs", "data/chest_xray/test", "--out", "o/s.csv", "--maps", "o/maps")
+    assert done.returncode == 0, done.stderr
+    assert "least to its greatest" not in done.stderr
     rows, drawn = mapped.rows("o/s.csv"), sorted((mapped.folder / "o" / "maps").iterdir())
     assert len(rows) == len(drawn) == 24
     for number, (row, path) in enumerate(zip(rows, drawn, strict=True), start=1):
@@ -210,4 +210,4 @@ def test_heat_maps_have_the_colours_that_held_out_normals_fix(mapped: Place, che
             assert len(red) and (red > green + 80).all() and (red > blue + 80).all()
 
     done = mapped("predict", "bench-runs", "data", "--out", "o/s.csv", "--maps", "o/maps")
-    assert done[0] == 2 and "is not empty" in done[2]
+    assert done.returncode == 2 and "is not empty" in done.stderr

@@ -8,13 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Bench
+from tests.conftest import ROOT
+from tests.inside import Place
 
 RESULTS = ROOT / "results"
 
 
+@pytest.fixture
+def bench(inside: Place) -> Place:
+    """For most of these tests, a process of its own would prove nothing."""
+    return inside
+
+
 @pytest.fixture(autouse=True)
-def published(bench: Bench) -> None:
+def published(bench: Place) -> None:
     """The commands' own default, as in a checkout."""
     (bench.folder / "results").symlink_to(RESULTS)
 
@@ -27,7 +34,7 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "copy"
 
 
-def test_published_results_verify(bench: Bench) -> None:
+def test_published_results_verify(bench: Place) -> None:
     done = bench("verify", str(RESULTS))
     assert done.returncode == 0, done.stdout
     assert "record(s) verified" in done.stdout
@@ -39,7 +46,7 @@ def test_published_checksums_are_what_sha256sum_reads() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_an_edited_metric_is_named_with_exit_1(bench: Bench, results: Path) -> None:
+def test_an_edited_metric_is_named_with_exit_1(bench: Place, results: Path) -> None:
     path = next(results.glob("runs/oct2017/salad/*/record.json"))
     record = json.loads(path.read_text())
     record["metrics"]["auroc"]["value"] -= 0.01
@@ -50,7 +57,7 @@ def test_an_edited_metric_is_named_with_exit_1(bench: Bench, results: Path) -> N
     assert bench("verify", str(results), "--json").returncode == 1
 
 
-def test_compare_two(bench: Bench) -> None:
+def test_compare_two(bench: Place) -> None:
     told = json.loads(bench("compare", "salad", "ganomaly", "--task", "oct2017", "--json").stdout)
     assert told["low"] <= told["difference"] <= told["high"]
     assert told["n_images"] == 1000 and told["n_patients"] == 721 and told["n_seeds"] == 3
@@ -62,7 +69,7 @@ def test_compare_two(bench: Bench) -> None:
     assert text.count("80 % power") == sum(one["p_adjusted"] >= 0.05 for one in every)
 
 
-def test_compare_all(bench: Bench, tmp_path: Path) -> None:
+def test_compare_all(bench: Place, tmp_path: Path) -> None:
     done = bench("compare", "--all", "--plot", str(tmp_path / "cd.svg"))
     assert done.returncode == 0
     assert "Friedman p" in done.stdout and "P(highest AUROC)" in done.stdout
@@ -91,13 +98,13 @@ def test_compare_all(bench: Bench, tmp_path: Path) -> None:
         (["score", "results", "--by", "sex"], "do not say 'sex'"),
     ],
 )
-def test_what_cannot_be_done_is_said_with_exit_2(bench: Bench, arguments: list[str], named: str) -> None:
+def test_what_cannot_be_done_is_said_with_exit_2(bench: Place, arguments: list[str], named: str) -> None:
     done = bench(*arguments)
     assert done.returncode == 2
     assert named in " ".join(done.stderr.split())
 
 
-def test_records_of_other_images_are_exit_2(bench: Bench, results: Path) -> None:
+def test_records_of_other_images_are_exit_2(bench: Place, results: Path) -> None:
     shutil.copytree(RESULTS / "runs/chest-xray/knn", results / "runs/chest-xray/knn")
     shutil.rmtree(results / "runs/oct2017/knn")
     done = bench("compare", "salad", "knn", "--results", str(results))
@@ -105,7 +112,7 @@ def test_records_of_other_images_are_exit_2(bench: Bench, results: Path) -> None
     assert "not run on the same images" in done.stderr
 
 
-def test_score_shows_writes_and_repairs(bench: Bench, results: Path) -> None:
+def test_score_shows_writes_and_repairs(bench: Place, results: Path) -> None:
     path = next(results.glob("runs/oct2017/pca/*/record.json"))
     record = json.loads(path.read_text())
     before = record["metrics"].pop("average_precision")
@@ -120,7 +127,7 @@ def test_score_shows_writes_and_repairs(bench: Bench, results: Path) -> None:
     assert bench("verify", str(results)).returncode == 0
 
 
-def test_score_at_another_specificity_and_by_category(bench: Bench) -> None:
+def test_score_at_another_specificity_and_by_category(bench: Place) -> None:
     only = ("--task", "oct2017", "--detectors", "salad,knn")
     text = bench("score", "results", *only, "--specificity", "0.9").stdout
     assert "tune_sensitivity_at_90_specificity" in text and "false_alarm_gap_at_90_specificity" in text
@@ -131,7 +138,7 @@ def test_score_at_another_specificity_and_by_category(bench: Bench) -> None:
     assert salad["low"] < salad["value"] < salad["high"]
 
 
-def test_published_results_that_were_edited_are_not_scored_over(bench: Bench, results: Path) -> None:
+def test_published_results_that_were_edited_are_not_scored_over(bench: Place, results: Path) -> None:
     shutil.copy(RESULTS / "checksums.txt", results)
     done = bench("score", str(results), "--write")
     assert done.returncode == 1

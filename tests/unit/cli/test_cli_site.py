@@ -6,31 +6,32 @@ import urllib.request
 from bench.report.published import write_leaderboard
 from bench.results.store import RECORD
 from tests.conftest import Bench
+from tests.inside import Place
 from tests.unit.site.sites import small_store
 
 
-def test_build_writes_a_site_and_says_what_is_wrong(bench: Bench) -> None:
-    store = small_store(bench.folder / "results")
+def test_build_writes_a_site_and_says_what_is_wrong(inside: Place) -> None:
+    store = small_store(inside.folder / "results")
     next(store.root.glob(f"runs/*/other/*/{RECORD}")).write_text("{")
-    done = bench("leaderboard", "build", "results/", "--out", "site/")
+    done = inside("leaderboard", "build", "results/", "--out", "site/")
     assert (done.returncode, done.stdout) == (0, "")
     assert "1 problem(s) are not shown" in done.stderr
-    assert "toy" in (bench.folder / "site" / "index.html").read_text()
-    again = bench("leaderboard", "build", "results/", "--out", "site/")
+    assert "toy" in (inside.folder / "site" / "index.html").read_text()
+    again = inside("leaderboard", "build", "results/", "--out", "site/")
     assert "0 of" in again.stderr
-    assert bench("leaderboard", "build", "nowhere").returncode == 2
-    refused = bench("leaderboard", "build", "results", "--out", "results")
+    assert inside("leaderboard", "build", "nowhere").returncode == 2
+    refused = inside("leaderboard", "build", "results", "--out", "results")
     assert (refused.returncode, "choose a new or empty folder" in refused.stderr) == (2, True)
 
 
-def test_a_committed_site_is_checked_with_the_rest(bench: Bench) -> None:
-    store = small_store(bench.folder / "results")
+def test_a_committed_site_is_checked_with_the_rest(inside: Place) -> None:
+    store = small_store(inside.folder / "results")
     write_leaderboard(store.root)
-    assert bench("leaderboard", "build", "results", "--out", "results/leaderboard/site").returncode == 0
-    done = bench("leaderboard", "check", "results")
+    assert inside("leaderboard", "build", "results", "--out", "results/leaderboard/site").returncode == 0
+    done = inside("leaderboard", "check", "results")
     assert (done.returncode, "and the site are what the records give" in done.stdout) == (0, True)
     (store.root / "leaderboard" / "site" / "index.html").write_text("0.999")
-    done = bench("leaderboard", "check", "results")
+    done = inside("leaderboard", "check", "results")
     assert (done.returncode, done.stdout) == (
         1,
         "leaderboard/site/index.html: it is not what the records give: "
@@ -38,23 +39,23 @@ def test_a_committed_site_is_checked_with_the_rest(bench: Bench) -> None:
     )
 
 
-def test_report_is_one_file(bench: Bench) -> None:
-    store = small_store(bench.results)
+def test_report_is_one_file(inside: Place) -> None:
+    store = small_store(inside.results)
     cell = next(store.root.glob("runs/*/toy/*")).name
-    done = bench("report", cell[:6], "--out", "toy.html")
+    done = inside("report", cell[:6], "--out", "toy.html")
     assert (done.returncode, done.stdout) == (0, "toy.html\n")
-    page = (bench.folder / "toy.html").read_text()
+    page = (inside.folder / "toy.html").read_text()
     assert cell in page
     assert "third" not in page
-    assert bench("report", "nothing").returncode == 2
+    assert inside("report", "nothing").returncode == 2
 
 
-def test_tables_for_papers(bench: Bench) -> None:
-    small_store(bench.folder / "results")
-    done = bench("leaderboard", "table", "--task", "chest-xray", "--format", "latex")
+def test_tables_for_papers(inside: Place) -> None:
+    small_store(inside.folder / "results")
+    done = inside("leaderboard", "table", "--task", "chest-xray", "--format", "latex")
     assert done.returncode == 0, done.stderr
     assert r"\begin{tabular}" in done.stdout
-    wrong = bench("leaderboard", "table", "--format", "word")
+    wrong = inside("leaderboard", "table", "--format", "word")
     assert (wrong.returncode, "unknown format 'word'" in wrong.stderr) == (2, True)
 
 

@@ -4,44 +4,23 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bench.cli import main
 from bench.report.published import write_leaderboard
 from bench.results.store import Store
 from tests.conftest import ROOT, Bench
+from tests.inside import Place
 from tests.unit.record_factory import add_record
 from tests.unit.submissions import edit, published, submitted, write_archive
 
 
-@dataclass(frozen=True)
-class Here:
-    """The command in this process, which is quicker than one of its own, in a folder of its own."""
-
-    folder: Path
-    patch: pytest.MonkeyPatch
-    captured: pytest.CaptureFixture[str]
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "bench-runs"
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        self.patch.setattr("sys.argv", ["bench", *arguments])
-        code = main()
-        told = self.captured.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
-
-
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-    return Here(tmp_path, monkeypatch, capsys)
+def bench(inside: Place) -> Place:
+    """For most of these tests, a process of its own would prove nothing."""
+    return inside
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +41,7 @@ def test_it_works_from_a_shell(results: Path) -> None:
     assert done.returncode == 0 and "1 record(s) added to results" in done.stderr
 
 
-def test_from_a_run_to_the_leaderboard(bench: Here, results: Path) -> None:
+def test_from_a_run_to_the_leaderboard(bench: Place, results: Path) -> None:
     record = add_record(Store(bench.results), detector="novel", gap=2.0)
     done = bench("submit", record.cell[:6])
     assert done.returncode == 0, done.stderr
@@ -82,7 +61,7 @@ def test_from_a_run_to_the_leaderboard(bench: Here, results: Path) -> None:
     assert again.returncode == 1 and "is there already" in again.stderr
 
 
-def test_a_submission_that_would_be_refused_is_not_made(bench: Here, results: Path) -> None:
+def test_a_submission_that_would_be_refused_is_not_made(bench: Place, results: Path) -> None:
     store = Store(bench.results)
     add_record(store, detector="novel", variant="smoke", citation="", gap=2.0)
     add_record(store, detector="toy")
@@ -94,13 +73,13 @@ def test_a_submission_that_would_be_refused_is_not_made(bench: Here, results: Pa
     assert "there are no published results in nowhere" in done.stderr and "for 2 reason(s)" in done.stderr
 
 
-def test_without_published_results_the_own_manifest_is_taken(bench: Here) -> None:
+def test_without_published_results_the_own_manifest_is_taken(bench: Place) -> None:
     add_record(Store(bench.results), detector="novel")
     done = bench("submit", "bench-runs", "--out", "mine.zip")
     assert done.returncode == 0 and (bench.folder / "mine.zip").exists(), done.stderr
 
 
-def test_a_task_that_is_not_known_is_refused_with_what_to_do(bench: Here, results: Path) -> None:
+def test_a_task_that_is_not_known_is_refused_with_what_to_do(bench: Place, results: Path) -> None:
     shutil.rmtree(results)
     (results / "manifests").mkdir(parents=True)
     write_archive(bench.folder / "submission.zip", submitted(bench.folder / "runs"))
@@ -109,7 +88,7 @@ def test_a_task_that_is_not_known_is_refused_with_what_to_do(bench: Here, result
     assert "bench run --detectors random --tasks chest-xray --data DIR and bench publish" in done.stderr
 
 
-def test_nothing_of_a_hostile_submission_reaches_the_terminal(bench: Here, results: Path) -> None:
+def test_nothing_of_a_hostile_submission_reaches_the_terminal(bench: Place, results: Path) -> None:
     files = edit(submitted(bench.folder / "runs"), detector__name="\x1b[2J<script>\u202e" + "x" * 10_000)
     write_archive(bench.folder / "submission.zip", files)
     done = bench("leaderboard", "merge", "submission.zip")
@@ -117,7 +96,7 @@ def test_nothing_of_a_hostile_submission_reaches_the_terminal(bench: Here, resul
     assert done.stderr.isascii() and "\x1b" not in done.stderr and len(done.stderr) < 5000
 
 
-def test_attest_demands_a_second_run(bench: Here, results: Path) -> None:
+def test_attest_demands_a_second_run(bench: Place, results: Path) -> None:
     (_, record) = next(Store(results).records())
     second = Store(bench.folder / "second")
     other = add_record(second, seed=record.seed, detector=record.detector.name)
@@ -134,7 +113,7 @@ def test_attest_demands_a_second_run(bench: Here, results: Path) -> None:
     assert bench("leaderboard", "check").returncode == 0
 
 
-def test_check_names_the_file_and_the_command(bench: Here, results: Path) -> None:
+def test_check_names_the_file_and_the_command(bench: Place, results: Path) -> None:
     tables = results / "leaderboard" / "tables.md"
     tables.write_text(tables.read_text().replace("toy", "joy"))
     done = bench("leaderboard", "check")
@@ -145,7 +124,7 @@ def test_check_names_the_file_and_the_command(bench: Here, results: Path) -> Non
     assert bench("leaderboard", "check", "nowhere").returncode == 2
 
 
-def test_migrate_says_that_there_is_nothing_to_do_and_refuses_newer_records(bench: Here, results: Path) -> None:
+def test_migrate_says_that_there_is_nothing_to_do_and_refuses_newer_records(bench: Place, results: Path) -> None:
     done = bench("leaderboard", "migrate")
     assert done.returncode == 0 and "0 of 4 record(s) of results brought to schema 1" in done.stdout
     path = next(results.glob("runs/*/*/*/record.json"))
@@ -158,7 +137,7 @@ def test_migrate_says_that_there_is_nothing_to_do_and_refuses_newer_records(benc
     assert done.returncode == 1 and "has schema 2" in done.stderr and path.read_text() == newer
 
 
-def test_the_committed_leaderboard_is_what_the_records_give(bench: Here) -> None:
+def test_the_committed_leaderboard_is_what_the_records_give(bench: Place) -> None:
     done = bench("leaderboard", "check", str(ROOT / "results"))
     assert done.returncode == 0, done.stdout
 
@@ -179,7 +158,7 @@ def test_pull_requests_run_without_rights_and_comments_without_their_code() -> N
                 assert "${{" not in step.get("run", ""), "no text of a pull request is put into a script"
 
 
-def test_write_leaderboard_is_what_check_compares(tmp_path: Path, bench: Here) -> None:
+def test_write_leaderboard_is_what_check_compares(tmp_path: Path, bench: Place) -> None:
     add_record(Store(tmp_path))
     write_leaderboard(tmp_path)
     assert bench("leaderboard", "check", str(tmp_path)).returncode == 0
