@@ -1,6 +1,6 @@
 """What SALAD sees: drawn images with and without a lesion, what it makes of them, and its anomaly maps.
 
-    python benchmarks/salad_figure.py salad_plugin/figure.png
+    python benchmarks/salad_figure.py salad_plugin/figure.jpg
 
 Fits the default configuration on each of the two phantom tasks (a few minutes on two cores). Images of real tasks are
 not shown, so that the picture can be published with the project.
@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from bench.cli.options import open_registry
 from bench.cli.tasks import data_folder
@@ -73,8 +74,6 @@ def _translated(detector: SaladDetector, images: NDArray[np.uint8], run: RunCont
 
 
 def _mask(path: Path | None, size: int) -> NDArray[np.float32]:
-    from PIL import Image
-
     if path is None:
         return np.zeros((size, size), np.float32)
     with Image.open(path) as mask:
@@ -103,7 +102,7 @@ def main(target: Path) -> None:
                     panel.set_ylabel(names[row], fontsize=9)
     figure.suptitle("SALAD on drawn chest X-rays (left) and drawn OCT scans (right); nothing here is a patient")
     figure.tight_layout()
-    figure.savefig(target, dpi=110)
+    figure.savefig(target, dpi=110, pil_kwargs={"quality": 90} if target.suffix == ".jpg" else {})
 
 
 if __name__ == "__main__":
