@@ -132,10 +132,8 @@ def write_image(path: Path, seed: int, bright: bool = False) -> None:
     Image.fromarray(pixels).save(path, quality=95)
 
 
-@pytest.fixture
-def chest_data(tmp_path: Path) -> Path:
+def write_chest_data(data: Path) -> Path:
     """A small folder in the layout of the official chest X-ray download."""
-    data = tmp_path / "data"
     root = data / "chest_xray"
     for number in range(40):
         write_image(root / "train" / "NORMAL" / f"IM-{number:04d}-0001.jpeg", number)
@@ -145,6 +143,11 @@ def chest_data(tmp_path: Path) -> Path:
         write_image(root / "test" / "NORMAL" / f"NORMAL2-IM-{number:04d}-0001.jpeg", 200 + number)
         write_image(root / "test" / "PNEUMONIA" / f"person{number}_bacteria_{number}.jpeg", 300 + number, bright=True)
     return data
+
+
+@pytest.fixture
+def chest_data(tmp_path: Path) -> Path:
+    return write_chest_data(tmp_path / "data")
 
 
 @pytest.fixture

@@ -31,5 +31,7 @@ DETECTORS = [
 @parametrize_with_checks(DETECTORS)
 def test_contract(check: BoundCheck, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.id in SLOW and not os.environ.get("BENCH_SLOW_TESTS"):
-        pytest.skip("takes long, and another detector has the same code; BENCH_SLOW_TESTS=1 runs it, and so does bench check")
+        pytest.skip(
+            "takes long, and another detector has the same code; BENCH_SLOW_TESTS=1 runs it, and so does bench check"
+        )
     check()

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench.metrics import IMAGE_METRICS
-from tests.conftest import ROOT, Bench, shared_data, toy_detector
+from tests.conftest import ROOT, Bench, shared_data, toy_detector, write_chest_data
+from tests.inside import Place
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 RECORD_KEYS = {"schema", "cell", "status", "reason", "log_tail", "task", "detector", "seed", "metrics", "files"} | {
@@ -134,15 +137,23 @@ def test_publish_verifies_and_copies(bench: Bench, run_toy: Run) -> None:
     assert "| toy |" in table.stdout
 
 
-@pytest.mark.parametrize("what", ["metric", "score", "score_and_hash", "label", "manifest", "counts", "half"])
-def test_publish_refuses_what_was_edited(bench: Bench, run_toy: Run, what: str) -> None:
-    from hashlib import sha256
-
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of one run."""
+    bench = Bench(tmp_path_factory.mktemp("finished"))
     bench.add_plugin("toy", toy_detector("toy"))
-    run_toy("--detectors", "toy")
-    (path,) = bench.results.glob("runs/*/*/*/record.json")
+    data = write_chest_data(bench.folder / "data")
+    done = bench("run", "--detectors", "toy", "--tasks", "chest-xray", "--data", str(data))
+    assert done.returncode == 0, done.stderr
+    return bench.results
+
+
+@pytest.mark.parametrize("what", ["metric", "score", "score_and_hash", "label", "manifest", "counts", "half"])
+def test_publish_refuses_what_was_edited(inside: Place, finished: Path, what: str) -> None:
+    shutil.copytree(finished, inside.results)
+    (path,) = inside.results.glob("runs/*/*/*/record.json")
     record, scores = json.loads(path.read_text()), path.with_name("scores.parquet")
-    (manifest,) = bench.results.glob("manifests/*/*.parquet")
+    (manifest,) = inside.results.glob("manifests/*/*.parquet")
     if what == "metric":
         record["metrics"]["auroc"]["value"] -= 1e-6
     elif what == "counts":
@@ -162,11 +173,11 @@ def test_publish_refuses_what_was_edited(bench: Bench, run_toy: Run, what: str) 
     if what in ("score_and_hash", "label"):
         record["files"][0]["sha256"] = sha256(scores.read_bytes()).hexdigest()
     path.write_text(json.dumps(record))
-    done = bench("publish", str(path.parent))
+    done = inside("publish", str(path.parent))
     assert done.returncode == 1
     assert ("is damaged" if what == "half" else "does not verify") in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (bench.folder / "results" / "runs").exists()
+    assert not (inside.folder / "results" / "runs").exists()
 
 
 def test_smoke_is_never_published(bench: Bench, run_toy: Run) -> None:
