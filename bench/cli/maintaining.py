@@ -40,12 +40,15 @@ def _show(merged: Merged) -> None:
     from bench.report.table import plain_table, print_wide
 
     console = Console()
-    for record in merged.added:
-        name = f"{record.task.name} {record.detector.name}@{record.detector.variant} seed {record.seed}"
-        notes: list[str] = [] if record.status == "ok" else [record.status]
+    for record, standing in zip(merged.added, merged.joined, strict=True):
+        detector = record.detector
+        name = f"{record.task.name} {detector.name}@{detector.variant} {detector.version} seed {record.seed}"
+        notes = [f"says that it is of {detector.distribution} {detector.distribution_version}"]
+        notes += [] if record.status == "ok" else [record.status]
+        notes += [f"joins a row that has {standing} published record(s)"] if standing else []
         if record.detector.variant != "default":
             notes.append("a variant, which tables show when it is asked for")
-        typer.echo(f"{name}: {record.cell}" + (f" ({'; '.join(notes)})" if notes else ""))
+        typer.echo(f"{name}: {record.cell} ({'; '.join(notes)})")
     for task, changes in merged.changes:
         shown = plain_table("detector", "rank before", "after", "AUROC [95 % interval]")
         for change in changes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bench.report.standing import rank_text, standings
 from bench.report.table import describe_task, with_interval
 from bench.results.archive import plain, unpack_file
 from bench.results.checksums import refuse_edited
+from bench.results.duplicates import row_of
 from bench.results.known import Known
 from bench.results.merge import add_cells
 from bench.results.record import Record
@@ -36,9 +38,13 @@ class RankChange:
 
 @dataclass(frozen=True)
 class Merged:
-    """What was added, or would be: its records, and the rows of each edition that has changed, by its description."""
+    """What was added, or would be: its records, and the rows of each edition that has changed, by its description.
+
+    ``joined`` says of each record how many published ones its row had before.
+    """
 
     added: tuple[Record, ...]
+    joined: tuple[int, ...]
     changes: tuple[tuple[str, tuple[RankChange, ...]], ...]
 
 
@@ -60,7 +66,8 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
     """
     refuse_edited(results)
     members, reasons = unpack_file(archive)
-    checked = None if reasons else check_submission(members, Known.of(results))
+    known = Known.of(results)
+    checked = None if reasons else check_submission(members, known)
     if checked is None or checked.reasons:
         raise SubmissionError(plain(archive.name, 80), checked.reasons if checked else reasons)
     before = published_rows(results)
@@ -68,7 +75,9 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
         add_cells(copy, checked.cells, by, on)
         write_leaderboard(copy)
         after = published_rows(copy)
-    return Merged(tuple(cell.record for cell in checked.cells), tuple(rank_changes(before, after)))
+    added = tuple(cell.record for cell in checked.cells)
+    standing = Counter(row_of(record) for _, record in known.records)
+    return Merged(added, tuple(standing[row_of(record)] for record in added), tuple(rank_changes(before, after)))
 
 
 def rank_changes(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, tuple[RankChange, ...]]]:

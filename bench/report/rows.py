@@ -210,11 +210,11 @@ def newest(rows: Sequence[R], names: Sequence[str] | None = None) -> list[R]:
 
     """
     chosen = [row for row in rows if (row.name in names if names else row.variant == "default")]
-    latest: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    latest: dict[tuple[str, str, str], str] = {}
     for row in chosen:
         key = (row.task.name, row.task.manifest_sha256, row.name)
-        latest[key] = max(latest.get(key, ()), _version(row.version))
-    return [row for row in chosen if _version(row.version) == latest[row.task.name, row.task.manifest_sha256, row.name]]
+        latest[key] = max(latest.get(key, row.version), row.version, key=lambda version: (_version(version), version))
+    return [row for row in chosen if row.version == latest[row.task.name, row.task.manifest_sha256, row.name]]
 
 
 def _version(text: str) -> tuple[int, ...]:

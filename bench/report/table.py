@@ -144,7 +144,7 @@ def as_markdown(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType
 def _escape(cell: str) -> str:
     """Show a text as it is: no table, emphasis, code, link or element begins in it. Records may be a stranger's."""
     cell = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.splitlines()))
-    return re.sub(r"[|*`]|(?<=\])(?=[(\[:])", lambda found: f"\\{found[0]}", cell)
+    return re.sub(r"[\\|*`]|(?<=\])(?=[(\[:])", lambda found: f"\\{found[0]}", cell)
 
 
 def print_tables(rows: Sequence[Row], console: Console, notes: Mapping[str, str] = MappingProxyType({})) -> None:

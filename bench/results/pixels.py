@@ -102,6 +102,20 @@ def open_pixels(
     return PixelCounts(edges, side, tops, tuple(ids), stated, _Blocks(source, name, blocks, side, stated))
 
 
+def with_lesions(counts: PixelCounts) -> list[str]:
+    """Ids of the images that have lesions.
+
+    Raises:
+        RecordError: a block is damaged.
+
+    """
+    found, start = [], 0
+    for block in counts.blocks:
+        found += [counts.ids[start + int(place)] for place in np.flatnonzero(block.lesions)]
+        start += len(block.lesions)
+    return found
+
+
 @dataclass(frozen=True)
 class _Blocks:
     """The blocks of a file, read anew whenever they are iterated over."""

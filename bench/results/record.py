@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bench.errors import NewerRecordError, RecordError
 
@@ -53,6 +53,13 @@ class DetectorPart(_Part):
     pretrained: list[dict[str, str | None]]
     stochastic: bool = True
     citation: str = ""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _named(cls, value: list[dict[str, str | None]]) -> list[dict[str, str | None]]:
+        if not all(weights.get("name") for weights in value):
+            raise ValueError("pretrained weights without a name")
+        return value
 
     @property
     def row(self) -> str:

@@ -13,11 +13,13 @@ from bench.run.plan import identity
 
 NAME = r"[a-z][a-z0-9_-]{0,63}"
 VERSION = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
+NUMBERS = r"[0-9]{1,9}(\.[0-9]{1,9}){0,3}"
+"""A version that has an order, without which no row of a detector is the newest."""
 SEEDS = 1000
 LONGEST = 20_000
 """Characters of any one text of a record."""
-MOST = 1e15
-"""Seconds, bytes and images per second beyond which a cost is no measurement."""
+MOST = {"fit_seconds": 1e8, "score_seconds": 1e8, "images_per_second": 1e9, "peak_rss_bytes": 1e15}
+"""Beyond which a cost is no measurement."""
 PLACEHOLDERS = ("", "none", "n/a", "na", "tbd", "todo", "-", "?")
 
 
@@ -45,7 +47,7 @@ def record_problems(record: Record) -> list[str]:
     found += [
         f"cost.{name} is {value!r}: neither a time, a rate nor a size"
         for name, value in record.cost
-        if isinstance(value, int | float) and not 0 <= value <= MOST
+        if isinstance(value, int | float) and not 0 <= value <= MOST[name]
     ]
     if record.cell != cell_of(record):
         found.append("its id is not that of its task, detector, configuration and seed in this version of bench")
@@ -65,14 +67,16 @@ def _names(record: Record) -> Iterator[str]:
         ("task.name", record.task.name, NAME),
         ("task.version", record.task.version, VERSION),
         ("detector.name", record.detector.name, NAME),
-        ("detector.version", record.detector.version, VERSION),
+        ("detector.version", record.detector.version, NUMBERS),
         ("detector.variant", record.detector.variant, VERSION),
         ("detector.distribution", record.detector.distribution, VERSION),
+        ("detector.distribution_version", record.detector.distribution_version, VERSION),
         ("cell", record.cell, r"[0-9a-f]{16}"),
     )
     for field, text, pattern in named:
         if not re.fullmatch(pattern, text):
-            yield f"{field} is no name that can be shown: {text!r}"
+            what = "number like 1 or 2.1" if pattern == NUMBERS else "name that can be shown"
+            yield f"{field} is no {what}: {text!r}"
 
 
 def _texts(place: str, value: Any) -> Iterator[str]:

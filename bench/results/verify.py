@@ -23,7 +23,7 @@ from bench.metrics.image import CLOSED_FORM
 from bench.metrics.intervals import RESAMPLES
 from bench.results.attestations import attestation_problems
 from bench.results.checksums import check_listed
-from bench.results.pixels import PIXELS
+from bench.results.pixels import PIXELS, open_pixels, with_lesions
 from bench.results.record import STATE, MetricPart, Record, TaskPart, read_record
 from bench.results.scores import Scores, check_table, read_table, sample_of, split_columns
 from bench.results.store import RECORD, SCORES
@@ -113,6 +113,8 @@ class Verifier:
         if problems := listed.problems(record.task) or listed.against(columns):
             return problems
         cell = split_columns(columns)
+        if PIXELS in files and (unknown := sorted(_lesions(files[PIXELS], cell) - listed.masked)):
+            return [f"{PIXELS} has lesions in {len(unknown)} image(s) that have no mask in the manifest ({unknown[0]})"]
         found = points(cell, files.get(PIXELS))
         problems = self._built_in(record, cell, found)
         if self.deep and not problems:
@@ -160,6 +162,11 @@ class Verifier:
         return problems
 
 
+def _lesions(content: bytes, cell: Scores) -> set[str]:
+    """Ids of the images that a pixels.npz has lesions of."""
+    return set(with_lesions(open_pixels(content, cell.ids, cell.labels, len(cell.tune))))
+
+
 @dataclass(frozen=True)
 class _Listed:
     """A manifest, prepared once for all cells that were made with it."""
@@ -182,6 +189,11 @@ class _Listed:
     def counts(self) -> dict[str, dict[str, int]]:
         """Images by role and label."""
         return count_roles((role, label) for _, _, role, label, _, _ in self.rows)
+
+    @cached_property
+    def masked(self) -> set[str]:
+        """Ids of the images that have a mask of their lesions."""
+        return {image for image, *_, mask in self.rows if mask is not None}
 
     @cached_property
     def wanted(self) -> dict[str, tuple[str, str, int, str]]:

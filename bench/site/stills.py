@@ -64,5 +64,5 @@ def _cells(edition: Edition) -> list[dict[str, Any]]:
         for row, column, found in ((one, other, value), (other, one, -value)):
             verdict = "open" if p >= ALPHA or value == 0 else "better" if found > 0 else "worse"
             own = {"first": names[row], "second": names[column], "row": row, "column": column}
-            cells.append({**own, "verdict": verdict, "brief": signed(found).replace("0.", ".")[:4]})
+            cells.append({**own, "verdict": verdict, "brief": signed(found, 2).replace("0.", ".")})
     return cells

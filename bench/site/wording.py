@@ -28,9 +28,9 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or value != value else f"{value:.{digits}f}".replace("-", "−")
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 3) -> str:
     """``+0.012``, with a true minus sign."""
-    return f"{value:+.3f}".replace("-", "−")
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def p_value(value: float) -> str:

@@ -178,6 +178,21 @@ def test_pointing_at_a_curve_brings_it_forward_with_its_band(visit: Visit, site:
     expect(page.locator("#roc-chart .mark-area path")).to_have_count(1)
 
 
+def test_a_finger_brings_a_curve_forward_and_it_stays(browser: Any, site: Path) -> None:
+    visit = Visit(browser, has_touch=True)
+    page = visit.open(next(site.glob("tasks/oct2017-????????.html")))
+    readout = page.locator("#readout")
+    page.locator("#roc-chart").scroll_into_view_if_needed()
+    box = page.locator("#roc-chart svg").bounding_box()
+    for step in range(0, 60, 2):
+        page.touchscreen.tap(box["x"] + 60 + step * 4, box["y"] + 30 + step * 4)
+        if "AUROC" in readout.inner_text():
+            break
+    assert "at a false-positive rate of" in readout.inner_text()
+    visit.check()
+    visit.context.close()
+
+
 def test_the_corner_of_few_false_alarms_can_be_seen(visit: Visit, site: Path) -> None:
     page = visit.open(next(site.glob("tasks/oct2017-????????.html")))
     page.click("[data-reach='0.05']")
@@ -205,6 +220,15 @@ def test_two_detectors_are_compared_and_the_link_keeps_them(visit: Visit, site: 
     expect(page.locator("#parts tbody td").first).to_contain_text("−")
     assert "−" in page.locator("#verdict").inner_text()
     assert page.input_value("[name=b]").startswith("salad-")
+
+
+def test_a_choice_of_detectors_outlives_the_task_and_their_versions(visit: Visit, site: Path) -> None:
+    page = visit.open(site / "compare.html", "#a=ae-v0-00000000&b=memae-v0-00000000")  # of versions long gone
+    chosen = "[...document.querySelectorAll('[name=a], [name=b]')].map((one) => one.selectedOptions[0].text)"
+    assert page.evaluate(chosen) == ["ae", "memae"]
+    page.select_option("[name=task]", label="oct2017 v1 (subset-1000)")
+    assert page.evaluate(chosen) == ["ae", "memae"]
+    expect(page.locator("#verdict")).to_contain_text("ae and memae")
 
 
 def test_every_page_fits_a_phone(browser: Any, site: Path) -> None:

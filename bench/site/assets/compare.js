@@ -16,9 +16,14 @@
     script.addEventListener("error", () => fail(new Error(`${path} is missing`)));
     document.head.append(script);
   });
-  const fill = (select, options, wanted) => {
-    select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
-    if (options.some((option) => option[0] === wanted)) select.value = wanted;
+  const fill = (select, options) => select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
+  // A row of another task or of an older version has another slug: its detector's name leads to the row that is here.
+  const named = (slug) => index.flatMap((one) => one.rows).find((row) => row[0] === slug)?.[1]
+    ?? slug.replace(/-v[^-]*-[0-9a-f]{8}$/, "");
+  const nearest = (rows, slug, taken) => {
+    const free = rows.filter((row) => row[0] !== taken);
+    const found = rows.find((row) => row[0] === slug) ?? free.find((row) => slug && row[1] === named(slug)) ?? free[0];
+    return found[0];
   };
   const line = (texts, numeric = []) => {
     const row = document.createElement("tr");
@@ -97,10 +102,12 @@
   }
 
   function choose(wanted) {
-    fill(task, index.map((one) => [one.slug, one.title]), wanted.get("task"));
-    const rows = index.find((one) => one.slug === task.value).rows;
-    fill(a, rows, wanted.get("a") ?? rows[0][0]);
-    fill(b, rows, wanted.get("b") ?? rows[1][0]);
+    const { slug, rows } = index.find((one) => one.slug === wanted.get("task")) ?? index[0];
+    fill(task, index.map((one) => [one.slug, one.title]));
+    for (const select of [a, b]) fill(select, rows);
+    task.value = slug;
+    a.value = nearest(rows, wanted.get("a"));
+    b.value = nearest(rows, wanted.get("b"), a.value);
     return show();
   }
   const fail = (error) => {

@@ -35,14 +35,16 @@
       + `of ${number(at)} it finds ${number(tprAt(row, at))} [${number(row.low[band])}, ${number(row.high[band])}].`;
   }
 
-  roc.addEventListener("pointermove", (event, item) => {
+  const point = (event, item) => {
     const slug = item && item.datum && item.datum.row;
     if (!slug) return;
     const left = roc.container().querySelector("svg").getBoundingClientRect().left;
     const fpr = roc.scale("x").invert(event.clientX - left - roc.origin()[0]);
     bring(slug, Math.min(Math.max(fpr, 0), 1));
-  });
-  roc.container().addEventListener("pointerleave", () => bring(picker.value));
+  };
+  roc.addEventListener("pointermove", point);
+  roc.addEventListener("click", point); // a finger does not hover, and what it has chosen stays
+  roc.container().addEventListener("pointerleave", (event) => event.pointerType === "mouse" && bring(picker.value));
   picker.addEventListener("change", () => bring(picker.value));
   legend.addEventListener("change", () => roc.signal("shown", shown()).runAsync());
   for (const button of document.querySelectorAll("[data-reach]")) {
@@ -60,12 +62,12 @@
   await draw();
 
   if (!document.getElementById("matrix-chart")) return;
-  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(3)}`;
+  const signed = (value, digits = 3) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(digits)}`;
   const cell = (first, second, value, low, high, p) => ({
     first: pairs.rows[first][1], second: pairs.rows[second][1], row: first, column: second,
     verdict: p >= 0.05 || value === 0 ? "open" : value > 0 ? "better" : "worse",
     text: `${pairs.rows[first][1]} − ${pairs.rows[second][1]}`,
-    brief: signed(value).replace("0.", ".").slice(0, 4),
+    brief: signed(value, 2).replace("0.", "."),
     difference: `${signed(value)} [${signed(low)}, ${signed(high)}]`, p: p < 0.001 ? "<0.001" : p.toFixed(3),
   });
   await window.draw("matrix-chart", "matrix", {

@@ -52,6 +52,7 @@ def test_from_a_run_to_the_leaderboard(bench: Place, results: Path) -> None:
     done = bench("leaderboard", "merge", "submission.zip", "--by", "A. Person")
     assert done.returncode == 0, done.stderr
     assert done.stdout == dry.stdout and "rank before" in done.stdout
+    assert f"chest-xray novel@default 1 seed 0: {record.cell} (says that it is of d 1)" in done.stdout
     assert [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("novel")] == [["novel", "new"]]
     assert bench("leaderboard", "check").returncode == 0
     assert bench("verify", "--deep").returncode == 0

@@ -84,6 +84,13 @@ def test_versions_and_variants_are_rows_of_their_own(store: Store) -> None:
     assert [row.name for row in newest(rows(store), ["toy@no-ssim"])] == ["toy@no-ssim"]
 
 
+def test_one_name_is_one_row_whatever_its_versions_are_called(store: Store) -> None:
+    for version in ("3", "3.x", "2"):
+        add_record(store, version=version)
+    (kept,) = newest(rows(store))
+    assert kept.version == "3.x"  # a later version of "3", for want of anything better
+
+
 def test_edited_scores_are_an_error_not_a_number(store: Store) -> None:
     record = add_record(store)
     (store.folder_of(record) / "scores.parquet").write_bytes(b"other")

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bench.metrics.pixel_bins import bin_edges, tune_values
+from bench.metrics.pixel_counts import PixelCounts, count_blocks
 from bench.results import foreign
 from bench.results.archive import MEMBERS
 from bench.results.duplicates import ALIKE, likeness_problems, row_of, seed_problems
 from bench.results.foreign import scores_anew
 from bench.results.known import Known
+from bench.results.pixels import PIXELS, to_npz, with_lesions
 from bench.results.record import EDITED, Record
 from bench.results.rules import LONGEST, record_problems
 from bench.results.scores import read_table, split_scores
@@ -83,7 +86,11 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"detector__name": "../../../etc"}, "detector.name is no name that can be shown"),
     ({"detector__name": "a" * 10_000}, "detector.name is no name that can be shown"),
     ({"detector__variant": "a|b"}, "detector.variant is no name"),
-    ({"detector__version": "1\u202e"}, "detector.version is no name"),
+    ({"detector__version": "1\u202e"}, "detector.version is no number"),
+    ({"detector__version": "3.x"}, "detector.version is no number like 1 or 2.1: '3.x'"),
+    ({"detector__distribution_version": "1 2"}, "detector.distribution_version is no name"),
+    ({"detector__pretrained": [{"source": "x"}]}, "pretrained weights without a name"),
+    ({"cost__fit_seconds": 1e9}, "cost.fit_seconds is 1000000000.0: neither a time"),
     ({"detector__distribution": "[x](http://y)"}, "detector.distribution is no name"),
     ({"task__name": "oct2017"}, "the record is of runs/oct2017/novel"),
     ({"task__name": "oct2017"}, "task.name is 'oct2017'; it is 'chest-xray' here"),
@@ -261,6 +268,22 @@ def test_damaged_pixels_are_refused(results: Path, honest: Files) -> None:
     listed = [*json.loads(honest[name_of(honest, RECORD)])["files"], {"path": "pixels.npz", "sha256": _sha(bad)}]
     lying = {**edit(honest, files=listed), name_of(honest, "pixels.npz"): bad}
     assert any("pixels.npz is damaged" in reason for reason in reasons(lying, results))
+
+
+def test_lesions_that_no_mask_shows_are_refused(results: Path, honest: Files) -> None:
+    """The masks of a task are the maintainers'; its manifest says which images have one, and here none has."""
+    scores = split_scores(read_table(honest[name_of(honest, SCORES)], SCORES))
+    edges = bin_edges(tune_values(np.linspace(0, 1, 4 * 16, dtype=np.float32).reshape(4, 4, 4), len(scores.tune)))
+    tops = np.zeros(len(scores.tune), np.uint16)
+    drawn = [np.eye(4, dtype=bool) if label else np.zeros((4, 4), bool) for label in scores.labels]
+    pairs = [(mask.astype(np.float32), mask) for mask in drawn]
+    counts = PixelCounts(edges, 4, tops, scores.ids, scores.labels, list(count_blocks(pairs, edges, 5)))
+    assert with_lesions(counts) == [one for one, label in zip(scores.ids, scores.labels, strict=True) if label]
+    content = to_npz(counts)
+    listed = [*json.loads(honest[name_of(honest, RECORD)])["files"], {"path": PIXELS, "sha256": _sha(content)}]
+    lying = {**edit(honest, files=listed), name_of(honest, PIXELS): content}
+    (reason,) = reasons(lying, results)
+    assert f"lesions in {N // 2} image(s) that have no mask in the manifest" in reason
 
 
 def _sha(content: bytes) -> str:
