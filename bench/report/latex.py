@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from bench.report.rows import Row, by_edition
+from bench.report.rows import Row, by_edition, superseded
 from bench.report.standing import standing_note, standings
 from bench.report.table import HEADINGS, cells_of, describe_task, pretrained_note
 
@@ -25,11 +25,12 @@ def as_latex(rows: Sequence[Row], notes: Mapping[str, str] = MappingProxyType({}
 
     """
     parts = ["% needs \\usepackage{booktabs}"]
+    newer = superseded(row.task for row in rows)
     for task, own in by_edition(rows):
         found = standings(own)
         weights = pretrained_note(own)
         told = [
-            describe_task(task) + ".",
+            describe_task(task, newer.get((task.name, task.version))) + ".",
             weights and weights + ".",
             standing_note(found),
             notes.get(task.manifest_sha256, ""),

@@ -20,7 +20,7 @@ from bench.report.rows import Row, by_edition, superseded
 from bench.report.standing import Standings, rank_text, standing_note, standings
 from bench.results.record import TaskPart
 
-EMPTY = ("task", "detector", "variant", "status", "reason", "seeds")
+EMPTY = ("task", "task_version", "edition", "detector", "version", "variant", "status", "reason", "seeds")
 SENSITIVITY = "tune_sensitivity_at_95_specificity"
 FALSE_ALARMS = "false_alarm_rate_at_95_specificity"
 # Broken headings, so that a table fits a terminal of 80 columns.
@@ -85,7 +85,10 @@ def _plain(row: Row, found: Standings | None) -> dict[str, Any]:
     best, worst = found.ranks.get(row.name, (None, None)) if found and row.cells else (None, None)
     return {
         "task": row.task.name,
+        "task_version": row.task.version,
+        "edition": row.task.edition,
         "detector": row.detector,
+        "version": row.version,
         "variant": row.variant,
         "status": row.status,
         "reason": row.reason,

@@ -68,8 +68,8 @@ def test_json_csv_and_terminal_tell_the_same(bench: Bench, run_toy: Run) -> None
     rows = {row["detector"]: row for row in json.loads(done.stdout)["rows"]}
     row = rows["toy"]
     assert set(row) == {
-        "task", "detector", "variant", "status", "reason", "seeds", "best_rank", "worst_rank", "probability_of_top",
-        "fit_seconds", "images_per_second", *IMAGE_METRICS,
+        "task", "task_version", "edition", "detector", "version", "variant", "status", "reason", "seeds", "best_rank",
+        "worst_rank", "probability_of_top", "fit_seconds", "images_per_second", *IMAGE_METRICS,
     }  # fmt: skip
     assert (row["task"], row["variant"], row["status"], row["seeds"]) == ("chest-xray", "default", "ok", [0, 1])
     assert rows["mean-intensity"]["seeds"] == [0]  # its seed changes nothing

@@ -1,13 +1,16 @@
 """What is derived from records: older versions of tasks, strangers' texts, files that are compared byte for byte."""
 
+import csv
+import io
 import json
 from pathlib import Path
 
 import pytest
 
+from bench.report.latex import as_latex
 from bench.report.published import TABLES, check_leaderboard, derived_files, published_rows, write_leaderboard
 from bench.report.rows import make_rows, superseded
-from bench.report.table import as_json, as_markdown
+from bench.report.table import as_csv, as_json, as_markdown
 from bench.results.record import Record
 from bench.results.store import RECORD, Store
 from tests.unit.record_factory import add_record
@@ -38,6 +41,9 @@ def test_older_versions_of_a_task_are_kept_apart_and_marked(tmp_path: Path) -> N
     assert text.count("| toy |") == 3
     tasks = json.loads(as_json(rows))["tasks"]
     assert [task["superseded_by"] for task in tasks] == ["10", "10", None]
+    assert as_latex(rows).count("superseded by v10") == 2
+    lines = list(csv.DictReader(io.StringIO(as_csv(rows))))
+    assert {(line["task_version"], line["version"]) for line in lines} == {("2", "1"), ("9", "1"), ("10", "1")}
 
 
 def test_versions_of_different_tasks_do_not_meet(tmp_path: Path) -> None:
