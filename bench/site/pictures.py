@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import count
 from typing import Any
 
 from bench.site.advice import front
@@ -17,7 +18,7 @@ Spec = dict[str, Any]
 SPARK = (64, 22)
 STRIP = (150, 16)
 PARETO = (420, 220)
-LINE = 13
+LINE, BESIDE, DOT, LONGEST_NAME = 13, 7, 4, 110
 INK, MUTED, RULE, ACCENT = "var(--ink)", "var(--muted)", "var(--rule)", "var(--accent)"
 CONFIG: Spec = {
     "background": None,
@@ -176,11 +177,11 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
     costs = _tens([math.log10(point["seconds"]) for point in points], 1)
     powers = [10.0**power for power in range(int(costs[0]), int(costs[1]) + 1)]
     aurocs = _tens([point["auroc"] for point in points], 10)
-    told = [*points, *_names([point for point in points if point["named"]], costs, aurocs)]
+    told = [*points, *_names(points, costs, aurocs)]
     x = alt.X("seconds:Q", title="seconds to fit, on a logarithmic scale").scale(
         type="log", domain=[powers[0], powers[-1]], nice=False
     )
-    y = alt.Y("auroc:Q", title="AUROC").scale(domain=aurocs, nice=False).axis(tickCount=5, format=".2f")
+    y = alt.Y("auroc:Q", title="AUROC").scale(domain=list(aurocs), nice=False).axis(tickCount=5, format=".2f")
     base = alt.Chart(alt.InlineData(values=told), width=PARETO[0], height=PARETO[1]).encode(
         x=x.axis(values=powers, format="~g", grid=False), y=y
     )
@@ -189,33 +190,61 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
     dots = base.transform_filter("!datum.side").mark_circle(size=46, opacity=1).encode(color=tone)
     names = [
         base.transform_filter(f"datum.side == '{side}'")
-        .mark_text(align=side, baseline="middle", dx=8 if side == "left" else -8, fontSize=11, color=INK, limit=110)
+        .mark_text(align=side, baseline="middle", dx=dx, fontSize=11, color=INK, limit=LONGEST_NAME)
         .encode(text="name:N")
-        for side in ("left", "right")
+        for side, dx in (("left", BESIDE), ("right", -BESIDE))
     ]
     return svg(alt.layer(line, dots, *names).to_dict())
 
 
-def _tens(values: Sequence[float], parts: int) -> list[float]:
+def _tens(values: Sequence[float], parts: int) -> tuple[float, float]:
     """The range of some numbers in whole steps of 1 / ``parts``, one at the least."""
     low, high = math.floor(min(values) * parts), math.ceil(max(values) * parts)
-    return [low / parts, max(high, low + 1) / parts]
+    return low / parts, max(high, low + 1) / parts
 
 
-def _names(points: Sequence[Mapping[str, Any]], costs: list[float], aurocs: list[float]) -> list[dict[str, Any]]:
-    """Where names stand: a little above their points, on the side that has room; moved down where one is already."""
-    placed: list[tuple[float, float, float]] = []
+def _names(
+    points: Sequence[Mapping[str, Any]], costs: tuple[float, float], aurocs: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Where names stand: beside their points, as near as no other name and no point is.
+
+    Args:
+        points: all of them, as :func:`pareto` has them; names are those of the ``named``.
+        costs: ends of the axis, as powers of ten.
+        aurocs: ends of the axis.
+
+    """
+    places = [_place(point, costs, aurocs) for point in points]
+    taken = [(x - DOT, x + DOT, y - DOT, y + DOT) for x, y in places]
     told = []
-    for point in sorted(points, key=lambda one: -one["auroc"]):
-        x = (math.log10(point["seconds"]) - costs[0]) / (costs[1] - costs[0]) * PARETO[0]
-        y = (aurocs[1] - point["auroc"]) / (aurocs[1] - aurocs[0]) * PARETO[1] - LINE / 2
-        left = x < PARETO[0] / 2
-        width = min(7 * len(point["name"]), 110) + 8
-        start, end = (x, x + width) if left else (x - width, x)
-        for other_start, other_end, other_y in placed:  # from the top down, so that one pass is enough
-            if start < other_end and other_start < end and y < other_y + LINE:
-                y = other_y + LINE
-        placed.append((start, end, y))
-        auroc = aurocs[1] - y / PARETO[1] * (aurocs[1] - aurocs[0])
-        told.append({**point, "auroc": auroc, "front": False, "side": "left" if left else "right"})
+    for point, (x, y) in zip(points, places, strict=True):
+        if not point["named"]:
+            continue
+        width = min(7 * len(point["name"]), LONGEST_NAME)
+        sides = ("left", "right") if x < PARETO[0] / 2 else ("right", "left")
+        for side, middle in ((side, y + LINE * step) for step in _steps(up=point["front"]) for side in sides):
+            start = x + BESIDE if side == "left" else x - BESIDE - width
+            box = (start, start + width, middle - LINE / 2, middle + LINE / 2)
+            if start >= 0 and box[1] <= PARETO[0] and not any(_overlap(box, other) for other in taken):
+                break
+        taken.append(box)
+        auroc = aurocs[1] - middle / PARETO[1] * (aurocs[1] - aurocs[0])
+        told.append({**point, "auroc": auroc, "front": False, "side": side})
     return told
+
+
+def _place(point: Mapping[str, Any], costs: tuple[float, float], aurocs: tuple[float, float]) -> tuple[float, float]:
+    """Pixels from the left and from the top."""
+    x = (math.log10(point["seconds"]) - costs[0]) / (costs[1] - costs[0]) * PARETO[0]
+    return x, (aurocs[1] - point["auroc"]) / (aurocs[1] - aurocs[0]) * PARETO[1]
+
+
+def _steps(up: bool) -> Iterator[float]:
+    """Lines away from a point, near ones first; ``up`` where the line that joins the front is below."""
+    for number in count():
+        yield from (sign * (number + 0.5) for sign in ((-1, 1) if up else (1, -1)))
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether two boxes (left, right, top, bottom) have a part in common."""
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]

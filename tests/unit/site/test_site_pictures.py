@@ -1,15 +1,14 @@
 """Pictures that stand in pages."""
 
-import math
 import re
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.site.pictures import LINE, PARETO, _names, pareto
+from bench.site.pictures import BESIDE, LINE, PARETO, _names, _place, pareto
 
-AXES = ([-2.0, 3.0], [0.3, 1.0])
+AXES = ((-2.0, 3.0), (0.3, 1.0))
 places = st.lists(st.tuples(st.integers(-20, 30), st.integers(30, 100)), min_size=1, max_size=12)
 
 
@@ -27,16 +26,18 @@ def test_no_name_covers_another(given: list[tuple[int, int]]) -> None:
     assert {one["name"] for one in told} == {f"detector-{i}" for i in range(len(given))}
     boxes = [_box(one) for one in told]
     for i, (start, end, y) in enumerate(boxes):
+        assert start >= 0 and end <= PARETO[0]
         for other_start, other_end, other_y in boxes[:i]:
             assert end <= other_start or other_end <= start or abs(y - other_y) > LINE - 1e-6
+        for x, point_y in (_place(one, *AXES) for one in points(given)):
+            assert not (start < x < end and abs(y - point_y) < LINE / 2 - 1e-6)
 
 
 def _box(one: dict[str, Any]) -> tuple[float, float, float]:
     """Left end, right end and middle of a name, in pixels."""
-    (cheap, dear), (low, high) = AXES
-    x = (math.log10(one["seconds"]) - cheap) / (dear - cheap) * PARETO[0]
-    width, y = 7 * len(one["name"]), (high - one["auroc"]) / (high - low) * PARETO[1]
-    return (x, x + width, y) if one["side"] == "left" else (x - width, x, y)
+    x, y = _place(one, *AXES)
+    width = 7 * len(one["name"])
+    return (x + BESIDE, x + BESIDE + width, y) if one["side"] == "left" else (x - BESIDE - width, x - BESIDE, y)
 
 
 def test_names_are_drawn_once_each_and_those_without_not_at_all() -> None:
