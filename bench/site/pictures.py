@@ -188,11 +188,12 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
     line = base.transform_filter("datum.front").mark_line(interpolate="step-after", stroke=ACCENT, opacity=0.5)
     tone = alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
     dots = base.transform_filter("!datum.side").mark_circle(size=46, opacity=1).encode(color=tone)
+    sides: tuple[tuple[Any, int], ...] = (("left", BESIDE), ("right", -BESIDE))
     names = [
         base.transform_filter(f"datum.side == '{side}'")
         .mark_text(align=side, baseline="middle", dx=dx, fontSize=11, color=INK, limit=LONGEST_NAME)
         .encode(text="name:N")
-        for side, dx in (("left", BESIDE), ("right", -BESIDE))
+        for side, dx in sides
     ]
     return svg(alt.layer(line, dots, *names).to_dict())
 
