@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import BlockOption, catalogue_and_kept
-from bench.errors import RecordError, UsageError
+from bench.errors import UsageError
 
 if TYPE_CHECKING:
     from bench.report.merging import Merged
@@ -67,28 +67,10 @@ def attest(
     """Note that cells were run again with the same scores, or reproduced within their interval; it is checked."""
     from datetime import date
 
-    from bench.report.published import write_leaderboard
-    from bench.results import attestations
-    from bench.results.checksums import refuse_edited
-    from bench.results.publish import find_cells
-    from bench.results.record import read_record
-    from bench.results.rerun import rerun_problems
-    from bench.results.store import RECORD, Store
-    from bench.whole import changing_whole
+    from bench.report.merging import attest_cells
 
-    refuse_edited(_folder(results))
-    found = [(folder, read_record(folder / RECORD)) for folder in find_cells(cells, Store(results))]
-    for folder, record in found:
-        if folder.resolve() != Store(results).folder_of(record).resolve():
-            raise UsageError(f"{folder} is no cell of {results}: name the id of a published cell")
-    problems = [problem for one in found for problem in rerun_problems(one, _folder(rerun), badge)]
-    if problems:
-        raise RecordError(f"'{badge}' does not hold:\n  " + "\n  ".join(problems))
-    with changing_whole(results) as copy:
-        new = attestations.attest((record.cell for _, record in found), badge, by, date.today())
-        attestations.add_attestations(copy, new)
-        write_leaderboard(copy)
-    typer.echo(f"{len(found)} record(s) of {results}: {badge}, by {by}")
+    count = attest_cells(_folder(results), cells, badge, by, date.today(), _folder(rerun))
+    typer.echo(f"{count} record(s) of {results}: {badge}, by {by}")
 
 
 def check(results: PublishedArgument = Path("results"), no_plugin: BlockOption = None) -> None:

@@ -1,4 +1,4 @@
-"""From a submission to a leaderboard that has it, and what that changes in the ranks."""
+"""What maintainers add to published results, whole or not at all: submissions, and words on who ran cells again."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from bench.errors import SubmissionError
+from bench.errors import RecordError, SubmissionError, UsageError
 from bench.report.published import published_rows, write_leaderboard
 from bench.report.rows import Row, by_edition
 from bench.report.standing import rank_text, standings
 from bench.report.table import describe_task, with_interval
 from bench.results.archive import plain, unpack_file
+from bench.results.attestations import Badge, add_attestations, attest
 from bench.results.checksums import refuse_edited
 from bench.results.duplicates import row_of
 from bench.results.known import Known
 from bench.results.merge import add_cells
-from bench.results.record import Record
+from bench.results.publish import find_cells
+from bench.results.record import Record, read_record
+from bench.results.rerun import rerun_problems
+from bench.results.store import RECORD, Store
 from bench.results.submission import check_submission
 from bench.whole import changing_whole
 
@@ -78,6 +82,41 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
     added = tuple(cell.record for cell in checked.cells)
     standing = Counter(row_of(record) for _, record in known.records)
     return Merged(added, tuple(standing[row_of(record)] for record in added), tuple(rank_changes(before, after)))
+
+
+def attest_cells(results: Path, cells: Sequence[str], badge: Badge, by: str, on: date, rerun: Path) -> int:
+    """Note that published cells were run again, once it is checked that they were.
+
+    Args:
+        results: folder of published results.
+        cells: their ids, or how these begin.
+        badge: what the second run shows.
+        by: who ran it.
+        on: the day.
+        rerun: folder of results of the second run.
+
+    Returns:
+        how many cells there are.
+
+    Raises:
+        UsageError: no such cell, or not a published one.
+        RecordError: the second run does not show it, or the published results were changed by hand.
+        StorageError: the note cannot be written.
+
+    """
+    refuse_edited(results)
+    store = Store(results)
+    found = [(folder, read_record(folder / RECORD)) for folder in find_cells(cells, store)]
+    for folder, record in found:
+        if folder.resolve() != store.folder_of(record).resolve():
+            raise UsageError(f"{folder} is no cell of {results}: name the id of a published cell")
+    problems = [problem for one in found for problem in rerun_problems(one, rerun, badge)]
+    if problems:
+        raise RecordError(f"'{badge}' does not hold:\n  " + "\n  ".join(problems))
+    with changing_whole(results) as copy:
+        add_attestations(copy, attest((record.cell for _, record in found), badge, by, on))
+        write_leaderboard(copy)
+    return len(found)
 
 
 def rank_changes(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[str, tuple[RankChange, ...]]]:
