@@ -195,6 +195,8 @@ class DetectorSpec:
             the top-level package of the detector if None.
         api: version of this contract that it was written for.
         known_failures: conformance checks that it fails, each with a written reason.
+        card: what else people should know before they use it, as ``{"fails at": "small lesions"}``: limits, how it was
+            chosen, what was not examined. Shown by ``bench show`` and as its model card on the leaderboard's site.
 
     """
 
@@ -213,6 +215,7 @@ class DetectorSpec:
     package: str | None = None
     api: int = API
     known_failures: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, str] = field(default_factory=dict)
 
 
 class ImageFile(NamedTuple):

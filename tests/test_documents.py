@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from bench.cli import app
+from salad_plugin import SALAD
 from tests.conftest import ROOT, Bench, write_image
 from tests.inside import Place
 
@@ -67,6 +68,13 @@ def test_every_command_that_is_mentioned_has_help(inside: Place) -> None:
     for names in sorted(found):
         done = inside(*names, "--help")
         assert done.returncode == 0, (names, done.stderr)
+
+
+def test_the_model_card_is_the_same_in_the_readme_and_in_the_plugin() -> None:
+    told = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", (ROOT / "salad_plugin" / "README.md").read_text(), re.M))
+    for name, text in SALAD.card.items():
+        shown = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", told[name[0].upper() + name[1:]])
+        assert shown == text, name
 
 
 @pytest.mark.parametrize("name", NAMES)

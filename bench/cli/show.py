@@ -54,6 +54,7 @@ def _show_detector(offer: Offer[DetectorSpec], console: Console) -> None:
             or "no: trained from scratch",
             "anomaly maps": "yes" if spec.maps else "no",
             "seeds": "matter" if spec.stochastic else "do not matter: one is run",
+            **spec.card,
             **{f"known failure: {check}": why for check, why in spec.known_failures.items()},
         },
     )

@@ -57,4 +57,5 @@ def _entry(spec: DetectorSpec) -> DetectorEntry:
         maps=bool(spec.maps),
         fields=fields,
         known_failures=dict(spec.known_failures),
+        card=dict(spec.card),
     )

@@ -230,6 +230,7 @@ class DetectorEntry(Fact):
     maps: bool
     fields: dict[str, str]
     known_failures: dict[str, str]
+    card: dict[str, str] = {}
 
 
 class Edition(Fact):

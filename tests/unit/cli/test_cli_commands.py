@@ -56,7 +56,7 @@ def test_show_names_every_field(bench: Bench) -> None:
     for name, field in SaladConfig.model_fields.items():
         assert name in done.stdout
         assert field.description and field.description[:30] in done.stdout
-    for word in ("IEEE TMI 40(12)", "smoke", "paper", "trained from scratch"):
+    for word in ("IEEE TMI 40(12)", "smoke", "paper", "trained from scratch", "known to fail", "drusen"):
         assert word in done.stdout
 
 

@@ -27,6 +27,7 @@ CATALOGUE = Catalogue(
             maps=False,
             fields={"power": "of the distance"},
             known_failures={"check": "because"},
+            card={"fails at": "small <b>lesions</b>"},
         )
     },
 )

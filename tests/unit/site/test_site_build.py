@@ -90,6 +90,11 @@ def test_nothing_of_a_name_becomes_markup(hostile: Path) -> None:
             assert "<" not in text, name
 
 
+def test_a_model_card_is_in_the_words_of_its_plugin(hostile: Path) -> None:
+    page = next(hostile.glob("detectors/toy-*.html")).read_text()
+    assert "<dt>fails at</dt><dd>small &lt;b&gt;lesions&lt;/b&gt;</dd>" in page
+
+
 def test_links_of_pages_lead_somewhere(hostile: Path) -> None:
     for path in hostile.rglob("*.html"):
         text = path.read_text()
