@@ -136,7 +136,8 @@ def test_filters_narrow_the_rankings_and_are_kept_in_the_link(visit: Visit, site
     page.select_option("[name=weights]", "1")
     assert set(names(page)) == PRETRAINED
     page.select_option("[name=modality]", "OCT")
-    assert page.locator(".edition:not([hidden])").count() == 2
+    shown = page.locator(".edition:not([hidden])").evaluate_all("all => all.map((one) => one.dataset.modality)")
+    assert set(shown) == {"OCT"}
     link = page.url.partition("#")[2]
     page.click("button[type=reset]")
     expect(page).to_have_url(re.compile("#rankings$"))
@@ -220,6 +221,20 @@ def test_two_detectors_are_compared_and_the_link_keeps_them(visit: Visit, site: 
     expect(page.locator("#parts tbody td").first).to_contain_text("−")
     assert "−" in page.locator("#verdict").inner_text()
     assert page.input_value("[name=b]").startswith("salad-")
+
+
+def test_images_of_drawn_tasks_are_shown_and_no_others(visit: Visit, site: Path) -> None:
+    page = visit.open(site / "compare.html")
+    page.select_option("[name=task]", label="oct2017 v1 (subset-1000)")
+    expect(page.locator("#images tbody tr")).to_have_count(25)
+    assert page.locator(".thumb").count() == 0
+    page.select_option("[name=task]", label="oct-phantom v1 (drawn-1)")
+    expect(page.locator(".thumb")).to_have_count(25)
+    assert [path.name.rpartition("-")[0] for path in sorted((site / "thumbs").iterdir())] == [
+        "cxr-phantom",
+        "oct-phantom",
+    ]
+    assert any("thumbs/oct-phantom" in url for url in visit.asked)
 
 
 def test_a_choice_of_detectors_outlives_the_task_and_their_versions(visit: Visit, site: Path) -> None:
