@@ -1,0 +1,5 @@
+/* The chart of a detector's versions. */
+(() => {
+  "use strict";
+  window.draw("history-chart", "history", { history: window.BENCH.history });
+})();
