@@ -1,4 +1,7 @@
-"""Pictures that pages hold as SVG, drawn by Vega-Lite without a browser. Colours are variables of the style sheet."""
+"""Pictures that pages hold as SVG, drawn by Vega-Lite without a browser. Colours are variables of the style sheet.
+
+Specifications are plain Vega-Lite: to import Altair and let it check them takes longer than to draw them.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ def pictures_of(edition: Edition, kept: Kept) -> Pictures:
     """Draw the pictures of a table, unless the same ones are kept."""
     costs = front(edition)
     shown = [[row.slug, row.auroc and row.auroc.model_dump(), row.spark] for row in edition.rows]
-    inputs = [json.dumps([shown, costs]), version("vl-convert-python"), version("altair")]
+    inputs = [json.dumps([shown, costs]), version("vl-convert-python")]
     return kept.get(Pictures, inputs, lambda: _draw(edition.rows, costs))
 
 
@@ -144,7 +147,7 @@ def _end(place: int, x: float) -> dict[str, float]:
 
 
 def _lines(values: Sequence[Mapping[str, float]], size: tuple[int, int], domain: tuple[float, float]) -> Spec:
-    """Draw a line for each row: plain Vega-Lite, since Altair takes longer to check it than it takes to draw."""
+    """Draw a line for each row."""
     scales = {"x": list(domain), "y": [0, 1]}
     axes = {
         name: {"field": name, "type": "quantitative", "axis": None, "scale": {"domain": ends, "nice": False}}
@@ -172,30 +175,45 @@ def pareto(points: Sequence[Mapping[str, Any]]) -> str:
         points: each {name, seconds, auroc, front, named}; ``front``: nothing cheaper is as good.
 
     """
-    import altair as alt
-
     costs = _tens([math.log10(point["seconds"]) for point in points], 1)
     powers = [10.0**power for power in range(int(costs[0]), int(costs[1]) + 1)]
     aurocs = _tens([point["auroc"] for point in points], 10)
-    told = [*points, *_names(points, costs, aurocs)]
-    x = alt.X("seconds:Q", title="seconds to fit, on a logarithmic scale").scale(
-        type="log", domain=[powers[0], powers[-1]], nice=False
-    )
-    y = alt.Y("auroc:Q", title="AUROC").scale(domain=list(aurocs), nice=False).axis(tickCount=5, format=".2f")
-    base = alt.Chart(alt.InlineData(values=told), width=PARETO[0], height=PARETO[1]).encode(
-        x=x.axis(values=powers, format="~g", grid=False), y=y
-    )
-    line = base.transform_filter("datum.front").mark_line(interpolate="step-after", stroke=ACCENT, opacity=0.5)
-    tone = alt.condition("datum.front", alt.value(ACCENT), alt.value(MUTED))
-    dots = base.transform_filter("!datum.side").mark_circle(size=46, opacity=1).encode(color=tone)
-    sides: tuple[tuple[Any, int], ...] = (("left", BESIDE), ("right", -BESIDE))
+    x = {
+        "field": "seconds",
+        "type": "quantitative",
+        "title": "seconds to fit, on a logarithmic scale",
+        "scale": {"type": "log", "domain": [powers[0], powers[-1]], "nice": False},
+        "axis": {"values": powers, "format": "~g", "grid": False},
+    }
+    y = {
+        "field": "auroc",
+        "type": "quantitative",
+        "title": "AUROC",
+        "scale": {"domain": aurocs, "nice": False},
+        "axis": {"tickCount": 5, "format": ".2f"},
+    }
+    tone = {"condition": {"test": "datum.front", "value": ACCENT}, "value": MUTED}
+    line = _layer("datum.front", {"type": "line", "interpolate": "step-after", "stroke": ACCENT, "opacity": 0.5})
+    dots = _layer("!datum.side", {"type": "circle", "size": 46, "opacity": 1}, color=tone)
+    text = {"type": "text", "baseline": "middle", "fontSize": 11, "color": INK, "limit": LONGEST_NAME}
     names = [
-        base.transform_filter(f"datum.side == '{side}'")
-        .mark_text(align=side, baseline="middle", dx=dx, fontSize=11, color=INK, limit=LONGEST_NAME)
-        .encode(text="name:N")
-        for side, dx in sides
+        _layer(f"datum.side == '{side}'", {**text, "align": side, "dx": dx}, text={"field": "name", "type": "nominal"})
+        for side, dx in (("left", BESIDE), ("right", -BESIDE))
     ]
-    return svg(alt.layer(line, dots, *names).to_dict())
+    return svg(
+        {
+            "data": {"values": [*points, *_names(points, costs, aurocs)]},
+            "width": PARETO[0],
+            "height": PARETO[1],
+            "encoding": {"x": x, "y": y},
+            "layer": [line, dots, *names],
+        }
+    )
+
+
+def _layer(shown: str, mark: Spec, **encoding: Spec) -> Spec:
+    """Marks of some points alone."""
+    return {"transform": [{"filter": shown}], "mark": mark, "encoding": encoding}
 
 
 def _tens(values: Sequence[float], parts: int) -> tuple[float, float]:
