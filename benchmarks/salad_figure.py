@@ -102,7 +102,7 @@ def main(target: Path) -> None:
                     panel.set_ylabel(names[row], fontsize=9)
     figure.suptitle("SALAD on drawn chest X-rays (left) and drawn OCT scans (right); nothing here is a patient")
     figure.tight_layout()
-    figure.savefig(target, dpi=110, pil_kwargs={"quality": 90} if target.suffix == ".jpg" else {})
+    figure.savefig(target, dpi=110, pil_kwargs={"quality": 90})
 
 
 if __name__ == "__main__":

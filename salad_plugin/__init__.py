@@ -48,7 +48,7 @@ _CARD = {
     "learns from": "normal images alone, 16 or more; grey or grey repeated, 32 to 256 px; every image is squashed to a "
     "square",
     "known to fail": "drusen and other lesions of a few pixels; whatever changes all images alike between training and "
-    "test, such as another scanner or another encoding, raises all scores",
+    "test, such as another scanner or another encoding (chest-xray's own test folder is one), raises all scores",
     "chosen how": "on held-out normals with synthetic damage, which predicts the order of detectors poorly, and on "
     "drawn phantoms; size, combination of terms and form of the consistency also after looks at test labels, each of "
     "which is in RESEARCH.md",

@@ -78,14 +78,15 @@ def check(results: PublishedArgument = Path("results"), no_plugin: BlockOption =
     from bench.report.published import check_leaderboard
     from bench.site.build import PUBLISHED, published_problems
 
-    problems = check_leaderboard(_folder(results)) or published_problems(results, *catalogue_and_kept(no_plugin))
+    problems, site = check_leaderboard(_folder(results)), (results / PUBLISHED).exists()
+    if site and not problems:
+        problems = published_problems(results, *catalogue_and_kept(no_plugin))
     for problem in problems:
         typer.echo(problem)
     if problems:
         typer.echo(f"{results}: the leaderboard is not what the records give", err=True)
         raise typer.Exit(1)
-    site = ", and the site" if (results / PUBLISHED).exists() else ""
-    typer.echo(f"{results}: checksums, tables and schemas{site} are what the records give")
+    typer.echo(f"{results}: checksums, tables and schemas{', and the site' if site else ''} are what the records give")
 
 
 def migrate(results: PublishedArgument = Path("results")) -> None:

@@ -70,10 +70,12 @@ def merge_submission(archive: Path, results: Path, by: str, on: date, dry_run: b
     """
     refuse_edited(results)
     members, reasons = unpack_file(archive)
+    if reasons:
+        raise SubmissionError(plain(archive.name, 80), reasons)
     known = Known.of(results)
-    checked = None if reasons else check_submission(members, known)
-    if checked is None or checked.reasons:
-        raise SubmissionError(plain(archive.name, 80), checked.reasons if checked else reasons)
+    checked = check_submission(members, known)
+    if checked.reasons:
+        raise SubmissionError(plain(archive.name, 80), checked.reasons)
     before = published_rows(results)
     with _scratch_copy(results) if dry_run else changing_whole(results) as copy:
         add_cells(copy, checked.cells, by, on)

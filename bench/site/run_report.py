@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def report(folders: Sequence[Path], catalogue: Catalogue, kept: Kept) -> bytes:
     roots = {folder.parents[3] for folder in folders}
     if len(roots) > 1:
         raise UsageError(f"these runs lie in {len(roots)} folders of results: report on one of them at a time")
-    site = model_of(folders, roots.pop(), catalogue, kept, own=True)
+    shows_no_images = replace(catalogue, sheets={})
+    site = model_of(folders, roots.pop(), shows_no_images, kept, own=True)
     style, script = asset("style.css").decode(), asset("site.js").decode()
     return page(
         "report",

@@ -9,7 +9,7 @@ import pytest
 from bench.conformance import parametrize_with_checks
 from bench.conformance.results import BoundCheck
 
-# Four autoencoders score batches as ganomaly does; knn and salad have the two parts of salad-timm.
+# They score through torchkit, batch by batch, as ganomaly, knn and salad do.
 SLOW = {f"{name}-memory" for name in ("fanogan", "salad-timm", "memae", "vae", "ae", "deepsvdd")}
 
 DETECTORS = [
@@ -31,7 +31,5 @@ DETECTORS = [
 @parametrize_with_checks(DETECTORS)
 def test_contract(check: BoundCheck, request: pytest.FixtureRequest) -> None:
     if request.node.callspec.id in SLOW and not os.environ.get("BENCH_SLOW_TESTS"):
-        pytest.skip(
-            "takes long, and another detector has the same code; BENCH_SLOW_TESTS=1 runs it, and so does bench check"
-        )
+        pytest.skip("takes long; BENCH_SLOW_TESTS=1 runs it, and so does bench check")
     check()

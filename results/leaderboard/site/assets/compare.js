@@ -19,7 +19,7 @@
   const fill = (select, options) => select.replaceChildren(...options.map(([value, text]) => new Option(text, value)));
   // A row of another task or of an older version has another slug: its detector's name leads to the row that is here.
   const named = (slug) => index.flatMap((one) => one.rows).find((row) => row[0] === slug)?.[1]
-    ?? slug.replace(/-v[^-]*-[0-9a-f]{8}$/, "");
+    ?? slug.replace(/-v\d[\d-]*-[0-9a-f]{8}$/, "");
   const nearest = (rows, slug, taken) => {
     const free = rows.filter((row) => row[0] !== taken);
     const found = rows.find((row) => row[0] === slug) ?? free.find((row) => slug && row[1] === named(slug)) ?? free[0];
