@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+import joblib
 import numpy as np
 from PIL import Image
 
@@ -69,7 +70,7 @@ def decoding(data: Path, size: int) -> None:
             paths = [entry.path for entry in manifest.of_role("fit", "tune", "test")]
 
             def alone(paths: list[Path] = paths) -> None:
-                with ThreadPoolExecutor(os.cpu_count()) as threads:
+                with ThreadPoolExecutor(joblib.cpu_count()) as threads:
                     list(threads.map(lambda path: bare(path, size), paths, chunksize=1))
 
             def ours(spec: TaskSpec = spec, cache: Path = cache, manifest: object = manifest) -> None:
@@ -81,7 +82,7 @@ def decoding(data: Path, size: int) -> None:
             ratio = median(mine / theirs for theirs, mine in times)
             pillow, mine = (len(paths) / median(column) for column in zip(*times, strict=True))
             print(
-                f"{spec.name}, {len(paths):,} JPEGs to {size} px on {os.cpu_count()} cores: {mine:,.0f} images/s; "
+                f"{spec.name}, {len(paths):,} JPEGs to {size} px on {joblib.cpu_count()} cores: {mine:,.0f} images/s; "
                 f"Pillow alone {pillow:,.0f} images/s; time ratio {ratio:.2f}"
             )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ from tests.inside import Place
 ROOT = Path(__file__).parents[1]
 # Several torch processes that each take all cores slow one another down many times over.
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _workers, 1)))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(joblib.cpu_count() // _workers, 1)))
 SHARED_DATA = Path(os.environ.get("BENCH_DATA") or ROOT.parent / "shared" / "data")
 
 

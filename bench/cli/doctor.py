@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import typer
 
 from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry
@@ -54,7 +54,7 @@ def examine(registry: Registry, data: Path | None) -> tuple[dict[str, Any], bool
     }
     facts = {
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "processor": f"{processor_name()}, {os.cpu_count()} cores",
+        "processor": f"{processor_name()}, {joblib.cpu_count()} cores",
         **torch,
         "packages": package_versions(),
         "image cache": cache_state,

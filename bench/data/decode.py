@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -118,7 +119,7 @@ def undecodable(
         return ""
 
     reasons = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         for done, reason in enumerate(threads.map(attempt, files), start=1):
             reasons.append(reason)
             if done % BATCH == 0 or done == len(files):
@@ -212,7 +213,7 @@ def _decode_all(
     total, done = sum(len(entries) for entries in parts.values()), 0
     bad: list[str] = []
     changed: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         for name, entries in parts.items():
             images = _open_map(folder / f"{name}.npy", np.uint8, (len(entries), size, size, 1))
             finished = _open_map(folder / f"{name}.done", np.bool_, (len(entries),))

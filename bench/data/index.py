@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
+import joblib
+
 from bench.contracts import ImageFile, TaskSpec
 from bench.data.decode import place, undecodable
 from bench.data.manifest import Manifest, build_manifest
@@ -201,7 +203,7 @@ def _hash_all(
             bad.append(f"{item.path}: there is no row {item.member}")
         return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         for start in range(0, len(new), BATCH):
             batch = range(start, min(start + BATCH, len(new)))
             for place, known in zip(batch, threads.map(look, batch), strict=True):

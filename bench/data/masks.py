@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Any
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,7 +46,7 @@ def read_masks(spec: TaskSpec, entries: Sequence[Entry], side: int) -> list[Mask
         except Exception as error:  # a decoder may raise anything on a damaged file
             return f"{entry.mask_path}: {error or type(error).__name__}"
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         found = list(threads.map(read, entries))
     if bad := [one for one in found if isinstance(one, str)]:
         raise BadImagesError(bad)

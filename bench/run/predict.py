@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -233,7 +234,7 @@ def predict(
 
     """
     blocks = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         waiting: list[_Decoded] = []
         done = 0
         for block in [*blocks, ()]:

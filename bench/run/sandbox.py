@@ -139,8 +139,8 @@ class Sandbox:
         }
         path = [entry for entry in import_path(self.hidden) if any(_touch(entry, place) for place in self._seen)]
         return {
-            **threads(jobs),
             **kept,
+            **threads(jobs),
             "PATH": f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": os.pathsep.join(map(str, path)),
             "HOME": str(SCRATCH),

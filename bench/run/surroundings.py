@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import joblib
+
 import bench
 
 
@@ -30,8 +32,8 @@ def worker_environment(hidden: Iterable[Path], jobs: int, scratch: Path) -> dict
         if value and not mentions(value, places):
             kept[name] = value
     return {
-        **threads(jobs),
         **kept,
+        **threads(jobs),
         "PYTHONPATH": os.pathsep.join(map(str, import_path(hidden))),
         "TMPDIR": str(scratch),
     }
@@ -43,15 +45,15 @@ def mentions(text: str, folders: Iterable[str]) -> bool:
 
 
 def threads(jobs: int) -> Mapping[str, str]:
-    """One job's share of the cores, as numerical libraries are told of it."""
-    share = str(max((os.cpu_count() or 1) // jobs, 1))
-    return {"OMP_NUM_THREADS": share, "MKL_NUM_THREADS": share}
+    """How many threads a job is to use, as numerical libraries are told: both, since torch follows MKL's."""
+    count = str(thread_count(jobs))
+    return {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
 
 
 def thread_count(jobs: int) -> int:
-    """How many threads a job is told to use: its share of the cores, unless OMP_NUM_THREADS says otherwise."""
+    """One job's share of the cores that this process may use, unless OMP_NUM_THREADS says otherwise."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) else int(threads(jobs)["OMP_NUM_THREADS"])
+    return int(said) if said.isdecimal() and int(said) else max(joblib.cpu_count() // jobs, 1)
 
 
 def import_path(hidden: Iterable[Path]) -> list[Path]:

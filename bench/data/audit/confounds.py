@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache as remember
 from pathlib import Path
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -61,7 +61,7 @@ def find_confounds(
     """
     reader, test = Reader(spec, cache), manifest.of_role("test")
     measured = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         for done, values in enumerate(threads.map(lambda entry: measure(reader, entry), test), start=1):
             measured.append(values)
             if done % 100 == 0 or done == len(test):

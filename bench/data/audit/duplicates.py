@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Literal
 
+import joblib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -78,7 +78,7 @@ def near_pairs(
     """Yield near-duplicates among some rows of the thumbnails: places in ``rows``, similarity, and the flip."""
     if len(rows) < 2:
         return
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(joblib.cpu_count()) as threads:
         vectors, spectra = _describe_all(thumbnails, rows, threads)
         candidates = _neighbours(vectors)
 
