@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="where to write the AUROC of every epoch")
     given = parser.parse_args()
     config = GanomalyConfig.model_validate({**SPEC.presets["paper"], "epochs": given.epochs})
-    normal, images, labels = load(given.task, given.data, config)
+    normal, images, labels = load(given.task, given.data, config.image_size)
     rows = []
     for seed in given.seeds:
         for epoch, values in enumerate(epochs(config, normal, images, labels, seed, given.precision), 1):
@@ -76,11 +76,11 @@ def main() -> None:
         print(f"| {way} | {spread(list(of_seeds.last()))} | {spread(list(of_seeds.max()))} |")
 
 
-def load(task: str, data: Path, config: GanomalyConfig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def load(task: str, data: Path, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fit images, and test images with labels in the data set's order: by class, then by file name."""
     spec = open_registry(None).task(task).spec
     manifest = index_task(spec, data, cache_folder())
-    maps = prepare_images(spec, manifest, config.image_size, cache_folder())
+    maps = prepare_images(spec, manifest, size, cache_folder())
     entries = manifest.of_role("tune", "test")
     tested = [place for place, entry in enumerate(entries) if entry.role == "test"]
     tested.sort(key=lambda place: (entries[place].label, str(entries[place].path), entries[place].member or ("", 0)))
