@@ -4,6 +4,7 @@ Both sides have the same architecture, image size and batch size, one process an
 that other work on the machine slows both. Medians; the ratio is that of each turn's pair. Start-up is left out.
 
     python benchmarks/training.py                                   # all rows (minutes)
+    python benchmarks/training.py scoring                           # the last rows alone
     python benchmarks/training.py --quick                           # two turns, without the widest f-AnoGAN
     python benchmarks/training.py --anomalib-python PATH            # a Python that has anomalib 2.7, for its row
     python benchmarks/training.py auroc                             # AUROC of both sides on drawn X-rays, three seeds
@@ -60,7 +61,7 @@ SEEDS = (0, 1, 2)
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["speed", "auroc"], default="speed")
+    parser.add_argument("what", nargs="?", choices=["speed", "scoring", "auroc"], default="speed")
     parser.add_argument("--quick", action="store_true", help="two turns, without the widest f-AnoGAN")
     parser.add_argument("--anomalib-python", metavar="PATH", help="an interpreter that can import anomalib 2.7")
     given = parser.parse_args()
@@ -70,9 +71,10 @@ def main() -> None:
     turns = 2 if given.quick else 7
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {resolve_precision('cpu')}\n")
     print("| images/s | plain float32 | here | times [lowest, highest] |\n|---|---|---|---|")
-    ganomaly_rows(turns, given.anomalib_python)
-    fanogan_rows(turns, given.quick)
-    salad_training_row(turns)
+    if given.what == "speed":
+        ganomaly_rows(turns, given.anomalib_python)
+        fanogan_rows(turns, given.quick)
+        salad_training_row(turns)
     scoring_rows(turns)
 
 
@@ -232,19 +234,21 @@ def salad_beside(config: SaladConfig, networks: SaladNetworks, images: np.ndarra
 
 
 def scoring_rows(turns: int) -> None:
-    """Four batches a turn, decoded images to scores."""
+    """Decoded images to scores: 256 a turn of the widest networks, 1,024 of the others."""
     for width in (16, 64):
         config = GanomalyConfig(width=width)
         detector = GanomalyDetector(config)
         generator, _ = build(config, "cpu")
         detector.load_state(_arrays(generator.state_dict(), "generator."))
-        scoring_row(f"GANomaly, width {width}", detector, Ganomaly(width=width), turns, 64)
+        images = noise(1024 if width == 16 else 256)
+        scoring_row(f"GANomaly, width {width}", detector, Ganomaly(width=width), images, turns, 64)
     for width in (8,) if turns < 3 else (8, 64):
         narrow = FanoganConfig(width=width, batch_size=16 if width == 8 else 64)
         fanogan = FanoganDetector(narrow)
         named = Networks.build(narrow, "cpu").named()
         fanogan.load_state({k: v for name, m in named.items() for k, v in _arrays(m.state_dict(), f"{name}.").items()})
-        scoring_row(f"f-AnoGAN, width {width}", fanogan, Fanogan(width), turns, narrow.batch_size)
+        images = noise(1024 if width == 8 else 256)
+        scoring_row(f"f-AnoGAN, width {width}", fanogan, Fanogan(width), images, turns, narrow.batch_size)
     for kind in (AeDetector, VaeDetector, MemaeDetector):  # Deep SVDD scores in float32 on purpose
         autoencoder_row(kind, turns)
     salad_row(turns)
@@ -253,7 +257,7 @@ def scoring_rows(turns: int) -> None:
 
 def autoencoder_row(kind: type[Detector[Any]], turns: int) -> None:
     """Beside the same code on its own network, plain: float32, channels first, nothing folded."""
-    images, run, exact = noise(256), run_context(), RunContext(0, "cpu", Path(), "float32")
+    images, run, exact = noise(1024), run_context(), RunContext(0, "cpu", Path(), "float32")
     config: Any = get_args(kind.__orig_bases__[0])[0]  # type: ignore[attr-defined]
     detector = kind(config(epochs=1)).fit(noise(64), run)
     plain: Any = kind(detector.config).load_state(detector.state())
@@ -272,15 +276,17 @@ def _arrays(state: Any, prefix: str) -> dict[str, np.ndarray]:
     return {prefix + name: value.numpy() for name, value in state.items()}
 
 
-def scoring_row(what: str, detector: Detector[Any], plain: Ganomaly | Fanogan, turns: int, batch: int) -> None:
+def scoring_row(
+    what: str, detector: Detector[Any], plain: Ganomaly | Fanogan, images: np.ndarray, turns: int, batch: int
+) -> None:
     """Compare with the plain networks."""
     for network in plain.networks():
         network.eval()
-    images, run = noise(4 * batch), run_context()
+    run = run_context()
     line(
         f"scoring, {what}, batch {batch}",
         len(images),
-        lambda: [plain.scores(pixels(part)) for part in np.array_split(images, 4)],
+        lambda: [plain.scores(pixels(part)) for part in np.array_split(images, len(images) // batch)],
         lambda: detector.anomaly_scores(images, run),
         turns,
     )
@@ -289,7 +295,7 @@ def scoring_row(what: str, detector: Detector[Any], plain: Ganomaly | Fanogan, t
 def salad_row(turns: int) -> None:
     """Beside its own networks, plain: float32, channels first, nothing folded."""
     config, exact, run = SaladConfig(), RunContext(0, "cpu", Path(), "float32"), run_context()
-    images = noise(256, config.image_size)
+    images = noise(1024, config.image_size)
     detector = SaladDetector(config.model_copy(update={"steps": 1})).fit(images[:64], run)
     learned = detector._learned
     assert learned is not None
@@ -304,7 +310,7 @@ def salad_row(turns: int) -> None:
                 known = {term: values.double().numpy() for term, values in measured.items()}
                 learned.normality.surprise(known).sum(axis=1)
 
-    line("scoring, SALAD, default", 256, beside, lambda: detector.anomaly_scores(images, run), turns)
+    line("scoring, SALAD, default", len(images), beside, lambda: detector.anomaly_scores(images, run), turns)
 
 
 def plainly(network: M) -> M:

@@ -108,7 +108,7 @@ class SaladDetector(Detector[SaladConfig]):
             known = {term: values.double().cpu().numpy() for term, values in measured.items()}
             return torch.from_numpy(learned.normality.surprise(known).sum(axis=1))
 
-        return score_in_batches(images, run, compute, self.config.batch_size)
+        return score_in_batches(images, run, compute, self.config.batch_size, concurrent=True)
 
     def anomaly_maps(self, images: Images, run: RunContext) -> Iterator[NDArray[np.float32]]:
         """Mean of standardised maps of SSIM, inconsistency and pretext: float32 (s, s), about 0 where normal."""

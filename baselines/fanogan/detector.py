@@ -45,7 +45,7 @@ class FanoganDetector(Detector[FanoganConfig]):
         def compute(x: Tensor) -> Tensor:
             return reconstruction_error(self.config, networks, x, run)
 
-        return score_in_batches(images, run, compute, self.config.batch_size)
+        return score_in_batches(images, run, compute, self.config.batch_size, concurrent=True)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """All three networks: the critic's features are part of the score."""

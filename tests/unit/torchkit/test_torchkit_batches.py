@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -148,3 +152,70 @@ def test_maps_come_one_by_one_in_order_and_computed_as_asked_for() -> None:
     assert sizes == [2, 2, 2]
     assert {one.dtype for one in drawn} == {np.dtype(np.float32)}
     np.testing.assert_allclose([(one + 1) * 127.5 for one in drawn], numbered(5)[..., 0], atol=1e-4)
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_two_batches_at_a_time_give_the_same_scores_in_order() -> None:
+    meet = threading.Barrier(2, timeout=60)
+    threads = set()
+
+    def compute(batch: Tensor) -> Tensor:
+        meet.wait()  # breaks unless two are computed at once
+        threads.add((threading.get_ident(), torch.get_num_threads(), torch.is_grad_enabled()))
+        return batch.mean(dim=(1, 2, 3))
+
+    seen: list[int] = []
+    run = replace(RUN, progress=lambda phase, done, total, **scalars: seen.append(done))
+    scores = score_in_batches(numbered(47), run, compute, batch_size=8, concurrent=True)
+    np.testing.assert_array_equal(scores, score_in_batches(numbered(47), RUN, lambda x: x.mean(dim=(1, 2, 3)), 8))
+    assert seen == [8, 16, 24, 32, 40, 47]
+    assert {(number, grad) for _, number, grad in threads} == {(2, False)}
+    assert len(threads) == 2
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("of", ["compute", "progress"])
+def test_two_batches_at_a_time_end_with_the_first_failure(of: str) -> None:
+    computed = []
+
+    def compute(batch: Tensor) -> Tensor:
+        computed.append(indices(batch)[0])
+        time.sleep(0.01)  # or all might be done before the first failure is heard of
+        if of == "compute" and computed[-1] >= 4:
+            raise ValueError("no more")
+        return batch.mean(dim=(1, 2, 3))
+
+    def progress(phase: str, done: int, total: int, **scalars: float) -> None:
+        if of == "progress":
+            raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        score_in_batches(numbered(250), replace(RUN, progress=progress), compute, batch_size=1, concurrent=True)
+    assert len(computed) < 250
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(("threads", "device"), [(1, "cpu"), (4, "meta")])
+def test_one_batch_at_a_time_where_two_gain_nothing(threads: int, device: str) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    used = set()
+
+    def compute(batch: Tensor) -> Tensor:
+        used.add(threading.get_ident())
+        return torch.zeros(len(batch))
+
+    try:
+        score_in_batches(numbered(20), replace(RUN, device=device), compute, batch_size=5, concurrent=True)
+    finally:
+        torch.set_num_threads(before)
+    assert used == {threading.get_ident()}
