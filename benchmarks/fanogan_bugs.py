@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=500, help="encoder steps between looks, a multiple of ten")
     parser.add_argument("--csv", type=Path, help="where to write the AUROC of every look")
     given = parser.parse_args()
+    if given.every % 10 or given.encoder_steps % given.every:
+        parser.error("--every must be a multiple of ten that divides --encoder-steps")
     config = FanoganConfig(gan_steps=given.gan_steps, encoder_steps=given.encoder_steps)
     data = load(given.task, given.data, config.image_size)
     found = pd.DataFrame([row for seed in given.seeds for row in looks(config, *data, seed, given.every)])

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bench.results.record import EnvironmentPart
+from bench.run.surroundings import thread_count
 
 PACKAGES = (
     "salad-bench",
@@ -66,7 +67,7 @@ def processor_name() -> str:
 
 
 def describe_torch() -> tuple[dict[str, str], bool]:
-    """Version, device, precision and threads of torch, and whether it can be used at all."""
+    """Version, device, precision and threads that a cell finds, and whether it can be used at all."""
     try:
         import torch
 
@@ -78,7 +79,7 @@ def describe_torch() -> tuple[dict[str, str], bool]:
     return {
         "torch": torch.__version__,
         "device": f"{name} (--device auto), precision {resolve_precision(device)}",
-        "threads": str(torch.get_num_threads()),
+        "threads": f"{thread_count(1)} for one cell at a time",
     }, True
 
 

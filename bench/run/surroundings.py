@@ -52,7 +52,7 @@ def threads(jobs: int) -> Mapping[str, str]:
 
 def thread_count(jobs: int) -> int:
     """One job's share of the cores that this process may use, unless OMP_NUM_THREADS says otherwise."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # a list has one number for each nested level
     return int(said) if said.isdecimal() and int(said) else max(joblib.cpu_count() // jobs, 1)
 
 

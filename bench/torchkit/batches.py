@@ -73,8 +73,9 @@ def score_in_batches(
         batch_size: images a batch.
         phase: what the progress is reported as.
         concurrent: on a CPU, compute two batches at a time, each with half of the threads, which keeps the cores busier
-            where a network is small. ``compute`` must then change nothing that two calls share: a hook that collects
-            features would mix those of different images.
+            where a network is small. ``compute`` must then change nothing that two calls share (a hook that collects
+            features would mix those of different images) and enter autocast itself, and no other thread of the process
+            may do the same meanwhile, since torch's number of threads is changed and put back.
 
     Returns:
         float64 (n,) or (n, k).
