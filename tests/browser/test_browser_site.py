@@ -151,7 +151,7 @@ def test_filters_narrow_the_rankings_and_are_kept_in_the_link(visit: Visit, site
 
 def test_verified_rows_and_cost_can_be_asked_for(visit: Visit, site: Path) -> None:
     page = visit.open(site / "index.html", "#verified=yes")
-    assert names(page) == []
+    assert set(names(page)) == {"knn", "pca", "mean-intensity", "random"}  # what the maintainers ran again
     page = visit.open(site / "index.html", "#cost=10")
     assert {"pca", "random"} <= set(names(page))
     assert "salad" not in names(page)
