@@ -7,7 +7,6 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import typer
 
 from bench.cli.options import BlockOption, DataOption, JsonOption, open_registry
@@ -37,6 +36,8 @@ def doctor(data: DataOption = None, as_json: JsonOption = False, no_plugin: Bloc
 
 def examine(registry: Registry, data: Path | None) -> tuple[dict[str, Any], bool]:
     """Gather the facts, and whether everything that is installed can be used."""
+    import joblib
+
     from bench.files import cache_folder, check_writable
     from bench.run.environment import describe_torch, package_versions, processor_name
 
